@@ -1,0 +1,97 @@
+"""A run's whole description: one flat, frozen, typed record, and the profiles that fill it."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from robustdl_lib.registry import DATASETS, METHODS, MODELS, NOISES, Registry, SpecError, first_error
+
+EXECUTION_FIELDS = frozenset({"device"})
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; its message is one sentence."""
+
+
+class RunConfig(BaseModel):
+    """One training run. Specs are stored in their canonical form, so ``gce:q=0.70`` and ``gce`` are one run.
+
+    Raises :class:`ConfigError`, in one sentence, for an unknown field, spec, or value out of its range.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    dataset: str = Field("digits", description="data set, one of the registered names")
+    noise: str = Field("symmetric:0.4", description="label noise, a spec such as symmetric:0.4")
+    method: str = Field("cce", description="training method, a spec such as gce:q=0.7")
+    model: str = Field("resnet20", description="network, such as resnet20")
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(40, description="passes over the training set")
+    batch_size: Annotated[int, Field(ge=1)] = Field(128, description="examples in a step")
+    lr: Annotated[float, Field(gt=0)] = Field(0.1, description="peak learning rate of SGD")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="momentum of SGD")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(5e-4, description="L2 penalty's factor")
+    schedule: Literal["onecycle", "cosine", "step", "constant"] = Field("onecycle", description="learning rate in time")
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.5, 0.75), description="progress at which the step schedule divides the learning rate by 10"
+    )
+    augment: bool = Field(True, description="random crops, and flips where the data set allows them")
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on a GPU that has it")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="initial weights and order of examples")
+    noise_seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="which labels are wrong")
+    split_seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="which examples train and which validate")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto, cpu, cuda, cuda:1, mps")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(first_error(error, type(self))) from None
+
+    @field_validator("dataset", "noise", "method", "model")
+    @classmethod
+    def _canonical_spec(cls, spec: str, info: Any) -> str:
+        tables: dict[str, Registry] = {"dataset": DATASETS, "noise": NOISES, "method": METHODS, "model": MODELS}
+        return str(tables[info.field_name].parse(spec))
+
+    @model_validator(mode="after")
+    def _noise_fits_data(self) -> Self:
+        allowed = NOISES.parse(self.noise).entry.meta.get("datasets")
+        if allowed is not None and self.dataset.partition(":")[0] not in allowed:
+            raise ValueError(f"noise {self.noise!r} is for the data sets {', '.join(allowed)}, not for {self.dataset!r}")
+        return self
+
+    def canonical_json(self) -> str:
+        """The fields that decide the result and differ from their defaults, as JSON with sorted keys.
+
+        Defaults are left out so that a field added later does not orphan what was trained before it; where a
+        run is executed (``device``) does not name it.
+        """
+        values = self.model_dump(mode="json", exclude=set(EXECUTION_FIELDS), exclude_defaults=True)
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def run_id(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256 of :meth:`canonical_json`."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:16]
+
+    def replace(self, **changes: Any) -> "RunConfig":
+        """Return a copy with ``changes``, checked like a new one."""
+        return type(self)(**{**self.model_dump(), **changes})
+
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "smoke": {"dataset": "digits", "model": "resnet8", "epochs": 2},
+    "quick": {"dataset": "digits", "model": "resnet20", "epochs": 40},
+}
+
+
+def profile_config(profile: str, **changes: Any) -> RunConfig:
+    """Return the profile's configuration with ``changes``; raises :class:`ConfigError` for an unknown profile."""
+    if profile not in PROFILES:
+        raise ConfigError(f"unknown profile {profile!r}: there is {', '.join(PROFILES)}")
+    return RunConfig(**{**PROFILES[profile], **changes})
+
+
+__all__ = ["PROFILES", "ConfigError", "RunConfig", "SpecError", "profile_config"]

@@ -1,0 +1,53 @@
+"""Where data, results and figures live; each place can be moved by an environment variable."""
+
+import os
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LEAST_FREE_BYTES = 20 * 2**20
+
+
+def data() -> Path:
+    """The data root: ``ROBUSTDL_DATA``, else ``data/`` in the checkout."""
+    return _place("ROBUSTDL_DATA", "data")
+
+
+def results() -> Path:
+    """The results root, with the shelves ``reference`` and ``runs``: ``ROBUSTDL_RESULTS``, else ``results/``."""
+    return _place("ROBUSTDL_RESULTS", "results")
+
+
+def figures() -> Path:
+    """The figures root: ``ROBUSTDL_FIGURES``, else ``figures/``."""
+    return _place("ROBUSTDL_FIGURES", "figures")
+
+
+def shelf(name: str, profile: str) -> Path:
+    """The folder that holds one profile's runs: ``reference`` (committed with the project) or ``runs`` (made here).
+
+    The committed shelf stays with the checkout when ``ROBUSTDL_RESULTS`` moves what is made here.
+    """
+    if name not in ("reference", "runs"):
+        raise ValueError(f"unknown shelf {name!r}: there is reference, runs")
+    moved = results() / name / profile
+    return ROOT / "results" / name / profile if name == "reference" and not moved.is_dir() else moved
+
+
+def require_writable(folder: Path) -> None:
+    """Make ``folder`` and write a file in it; raises :class:`OSError` in one sentence where that cannot work."""
+    probe = folder / f".write-test-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"\0" * 4096)
+        probe.unlink()
+    except OSError as error:
+        raise OSError(f"cannot write to {folder}: {error.strerror or error}; choose another place") from None
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        wanted = LEAST_FREE_BYTES // 2**20
+        raise OSError(f"too little space in {folder}: {free / 2**20:.1f} MiB free, at least {wanted} MiB are needed")
+
+
+def _place(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or ROOT / default).expanduser().absolute()

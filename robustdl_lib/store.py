@@ -1,0 +1,290 @@
+"""Runs on disk. A run is a folder named by its run id; it is complete or absent.
+
+A folder is written under a temporary name and moved when whole. ``provenance.json``, written last, holds the
+checksum of every other file: a folder cut short is named, ignored, and trained again.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from robustdl_lib import paths
+from robustdl_lib.config import RunConfig
+from robustdl_lib.data import Data
+
+FILES = ("config.json", "history.csv", "p_y.npz")
+PROVENANCE = "provenance.json"
+SHELVES = ("runs", "reference")
+PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "matplotlib")
+
+
+class DamagedRun(ValueError):
+    """A run's folder that cannot be trusted; the message names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run as it lies on disk."""
+
+    folder: Path
+    config: RunConfig
+    history: pd.DataFrame
+    p_y: dict[str, NDArray[np.int64]]
+    provenance: dict[str, Any]
+
+    def frame(self) -> pd.DataFrame:
+        """Return the history with the configuration and the run id as leading columns."""
+        columns = {"run_id": self.config.run_id, **self.config.model_dump(exclude={"milestones"})}
+        return pd.concat([pd.DataFrame(columns, index=self.history.index), self.history], axis=1)
+
+    def p_y_frame(self) -> pd.DataFrame:
+        """Return the p_y histograms as rows: epoch, subset, p (the middle of a bin), count."""
+        frames = []
+        for subset, counts in self.p_y.items():
+            epochs, bins = np.indices(counts.shape)
+            middle = (bins.ravel() + 0.5) / counts.shape[1]
+            rows = {"epoch": epochs.ravel() + 1, "subset": subset, "p": middle, "count": counts.ravel()}
+            frames.append(pd.DataFrame(rows))
+        return pd.concat(frames, ignore_index=True).assign(run_id=self.config.run_id, method=self.config.method)
+
+
+def save(
+    shelf: Path, cfg: RunConfig, history: pd.DataFrame, p_y: Mapping[str, Any], provenance: Mapping[str, Any]
+) -> Run:
+    """Write a finished run to ``shelf`` and return it as read back; an equal one that is already whole is kept.
+
+    Raises OSError where the shelf cannot be written; nothing is left under the run's name then.
+    """
+    shelf.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".part-{cfg.run_id}-{os.getpid()}-", dir=shelf))
+    try:
+        (part / "config.json").write_text(json.dumps(cfg.model_dump(mode="json"), indent=1, sort_keys=True) + "\n")
+        history.to_csv(part / "history.csv", index=False, float_format="%.6g", lineterminator="\n")
+        np.savez_compressed(part / "p_y.npz", allow_pickle=False, **{k: np.int32(v) for k, v in p_y.items()})
+        record = {"run_id": cfg.run_id, **provenance, "sha256": {name: _sha256(part / name) for name in FILES}}
+        (part / PROVENANCE).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+        part.chmod(0o755)
+        _sync(part)
+        _move_in_place(part, shelf / cfg.run_id)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return read(shelf / cfg.run_id)
+
+
+def read(folder: Path) -> Run:
+    """Read a run, every file checked against its checksum; raises :class:`DamagedRun` naming the bad file."""
+    record = _provenance(folder)
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise DamagedRun(f"{folder / name} is missing")
+        if _sha256(folder / name) != record["sha256"].get(name):
+            raise DamagedRun(f"{folder / name} is not as it was written: it was cut short or changed")
+    config = RunConfig(**json.loads((folder / "config.json").read_text()))
+    if config.run_id != folder.name:
+        raise DamagedRun(f"{folder / 'config.json'} describes run {config.run_id}, not {folder.name}")
+    history = pd.read_csv(folder / "history.csv", float_precision="round_trip")
+    with np.load(folder / "p_y.npz", allow_pickle=False) as arrays:
+        histograms = {name: arrays[name].astype(np.int64) for name in arrays.files}
+    return Run(folder, config, history, histograms, record)
+
+
+def find(cfg: RunConfig, shelf: Path | None = None) -> Run | None:
+    """Return the finished run of ``cfg``, or None. A damaged one is named in a warning and counts as absent.
+
+    Without ``shelf`` every profile's shelf is looked through, ``runs`` before ``reference``.
+    """
+    for place in [shelf] if shelf else list(_shelves()):
+        if (folder := place / cfg.run_id).is_dir() and (run := _read_or_warn(folder)):
+            return run
+    return None
+
+
+def all_runs(shelf: Path) -> list[Run]:
+    """Return every whole run of a shelf, by run id; a damaged one is named in a warning and left out."""
+    folders = sorted(path for path in shelf.glob("[0-9a-f]*") if path.is_dir()) if shelf.is_dir() else []
+    return [run for folder in folders if (run := _read_or_warn(folder))]
+
+
+def load_runs(shelf: str | None = None, profile: str | None = None, **where: Any) -> pd.DataFrame:
+    """Return the rows of all finished runs, one an epoch, with the configuration as columns.
+
+    ``shelf`` (``runs`` or ``reference``) and ``profile`` choose the place; a run that stands on both shelves is
+    taken from ``runs``. ``where`` filters by a configuration's field: a value or a list of values, specs in any
+    spelling. Raises ValueError for a field that a configuration does not have.
+    """
+    unknown = sorted(set(where) - set(RunConfig.model_fields))
+    if unknown:
+        raise ValueError(f"unknown field {unknown[0]!r}: there is {', '.join(RunConfig.model_fields)}")
+    wanted = {name: _canonical(name, value) for name, value in where.items()}
+    found: dict[str, Run] = {}
+    for place in _shelves(shelf, profile):
+        for run in all_runs(place):
+            if all(getattr(run.config, name) in values for name, values in wanted.items()):
+                found.setdefault(run.config.run_id, run)
+    frames = [run.frame() for run in found.values()]
+    return pd.concat(frames, ignore_index=True) if frames else no_rows()
+
+
+def no_rows() -> pd.DataFrame:
+    """Return what :func:`load_runs` returns when there is no run: its leading columns and no row."""
+    return pd.DataFrame(columns=["run_id", *RunConfig.model_fields])
+
+
+def provenance(data: Data, device: torch.device, seconds: float) -> dict[str, Any]:
+    """Return where a run's rows come from: code, versions, machine, data, realised noise, time."""
+    return {
+        **code_version(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {processor()}",
+        "threads": torch.get_num_threads(),
+        "seconds": round(seconds, 2),
+        "data_sha256": data.data_sha256,
+        "labels_sha256": data.labels_sha256,
+        "noise_rate": round(data.noise.rate, 6),
+    }
+
+
+@cache
+def code_version() -> dict[str, Any]:
+    """Return the git revision (None outside a checkout; ``+`` marks uncommitted changes) and the versions."""
+    versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    return {"git_revision": _git_revision(), "versions": versions}
+
+
+@cache
+def processor() -> str:
+    """Return the processor's name as Linux gives it, else the architecture's."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def keep_noise(shelf: Path, cfg: RunConfig, data: Data) -> Path:
+    """Keep the noise draw of (data set, noise, noise_seed) as a file beside the runs, and return its path.
+
+    It holds the given and the true labels of train and validation and the realised matrix. A draw that is there
+    must be the same: raises ValueError when it differs, since rows trained on the two could not be compared.
+    """
+    name = f"{cfg.dataset}-{cfg.noise}-{cfg.noise_seed}".replace(":", "_").replace("/", "_")
+    path, noise = shelf / "noise" / f"{name}.npz", data.noise
+    arrays = {"labels": noise.labels.numpy(), "clean": noise.clean.numpy(), "transition": noise.transition.numpy()}
+    if path.is_file():
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                same = all(np.array_equal(kept[key], value) for key, value in arrays.items())
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise ValueError(f"{path} cannot be read ({error}); remove it and the noise is drawn again") from None
+        if not same:
+            raise ValueError(f"{path} holds another draw of this noise; runs trained on the two cannot be compared")
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{os.getpid()}-{path.name}")
+    np.savez_compressed(part, allow_pickle=False, **arrays)
+    part.replace(path)
+    return path
+
+
+def clear_leftovers(shelf: Path) -> int:
+    """Remove the unfinished folders that processes of this machine, now dead, left behind; return how many."""
+    stale = [part for part in shelf.glob(".part-*") if not _alive(int(part.name.split("-")[2]))]
+    for part in stale:
+        shutil.rmtree(part, ignore_errors=True)
+    return len(stale)
+
+
+def _move_in_place(part: Path, final: Path) -> None:
+    if final.is_dir():
+        try:
+            read(final)
+            return
+        except DamagedRun:
+            shutil.rmtree(final)
+    try:
+        part.rename(final)
+    except OSError:
+        read(final)  # another process was first: its run must be whole
+
+
+def _provenance(folder: Path) -> dict[str, Any]:
+    path = folder / PROVENANCE
+    try:
+        record = json.loads(path.read_text())
+        if not isinstance(record["sha256"], dict):
+            raise TypeError
+    except OSError as error:
+        raise DamagedRun(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise DamagedRun(f"{path} is not as it was written: it was cut short or changed") from None
+    return record
+
+
+def _read_or_warn(folder: Path) -> Run | None:
+    try:
+        return read(folder)
+    except (DamagedRun, ValueError) as error:
+        warnings.warn(f"ignored, as if never trained: {error}", stacklevel=3)
+        return None
+
+
+def _shelves(shelf: str | None = None, profile: str | None = None) -> Iterator[Path]:
+    for name in [shelf] if shelf else SHELVES:
+        if profile:
+            yield paths.shelf(name, profile)
+        else:
+            roots = {paths.results() / name, paths.ROOT / "results" / name if name == "reference" else None}
+            yield from sorted(place for root in roots if root and root.is_dir() for place in root.iterdir())
+
+
+def _canonical(name: str, value: Any) -> list[Any]:
+    values = list(value) if isinstance(value, list | tuple | set) else [value]
+    if name in ("dataset", "noise", "method", "model"):
+        return [getattr(RunConfig(**{name: item}), name) for item in values]
+    return values
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _sync(folder: Path) -> None:
+    """Push the files to the disk, so that a crash after the move cannot leave a whole name with empty files."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _git_revision() -> str | None:
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(paths.ROOT), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "robustdl_lib") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

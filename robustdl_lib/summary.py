@@ -1,0 +1,73 @@
+"""From rows to the numbers that are quoted: three ways to read a run, and their spread over seeds.
+
+``last`` is the headline: the network after the last epoch. ``oracle`` is the best epoch on the test set, which
+nobody can choose without the answers. ``selected`` is the epoch that the noisy validation set picks.
+All accuracies here are in per cent.
+"""
+
+import pandas as pd
+
+from robustdl_lib.registry import METHODS
+
+READINGS = ("last", "oracle", "selected")
+ENDINGS = ("clean_acc", "fit_wrong", "corrected", "entropy_clean", "entropy_wrong")
+
+
+def final_readings(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a run: its configuration, the three readings of test accuracy and the last epoch's dynamics.
+
+    runs: rows of :func:`robustdl_lib.store.load_runs` -> columns run_id, dataset, noise, method, model, seed,
+    last, oracle, oracle_epoch, selected, and clean_acc, fit_wrong, corrected, all in per cent.
+    """
+    rows = [_read(run_id, history.sort_values("epoch")) for run_id, history in runs.groupby("run_id", sort=False)]
+    return pd.DataFrame(rows)
+
+
+def headline(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a (noise, method): number of seeds, mean and standard deviation of the three readings.
+
+    Columns noise, method, label, seeds, then ``<reading>_mean`` and ``<reading>_std`` (n - 1; NaN for one seed),
+    ``lost`` (oracle minus last) and the means of the last epoch's dynamics. Best ``last`` first within a noise.
+    """
+    readings = final_readings(runs)
+    readings["lost"] = readings["oracle"] - readings["last"]
+    groups = readings.groupby(["noise", "method"], sort=False)
+    spread = groups[list(READINGS)].agg(["mean", "std"])
+    spread.columns = [f"{reading}_{statistic}" for reading, statistic in spread.columns]
+    table = pd.concat([groups.size().rename("seeds"), spread, groups[["lost", *ENDINGS]].mean()], axis=1)
+    table = table.reset_index().sort_values(["noise", "last_mean"], ascending=[True, False], ignore_index=True)
+    table.insert(2, "label", [METHODS.parse(method).label for method in table["method"]])
+    return table
+
+
+def differences(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each (noise, method) of both tables: last accuracy here, in the reference, and here minus it.
+
+    ours, reference: tables of :func:`headline` -> columns noise, method, label, here, reference, difference, std.
+    """
+    both = ours.merge(reference, on=["noise", "method"], suffixes=("", "_reference"))
+    return pd.DataFrame(
+        {
+            "noise": both["noise"],
+            "label": both["label"],
+            "here": both["last_mean"],
+            "reference": both["last_mean_reference"],
+            "difference": both["last_mean"] - both["last_mean_reference"],
+            "reference_std": both["last_std_reference"],
+        }
+    )
+
+
+def _read(run_id: object, history: pd.DataFrame) -> dict[str, object]:
+    last, best = history.iloc[-1], history.loc[history["test_acc"].idxmax()]
+    chosen = history.loc[history["val_acc"].idxmax()]
+    names = ("dataset", "noise", "method", "model", "seed")
+    return {
+        "run_id": run_id,
+        **{name: last[name] for name in names},
+        "last": 100 * last["test_acc"],
+        "oracle": 100 * best["test_acc"],
+        "oracle_epoch": int(best["epoch"]),
+        "selected": 100 * chosen["test_acc"],
+        **{name: 100 * last[name] for name in ENDINGS},
+    }

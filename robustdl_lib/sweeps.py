@@ -1,0 +1,203 @@
+"""Many runs: a name becomes a list of configurations, and what the store lacks is trained, several at a time."""
+
+import hashlib
+import os
+import re
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Any
+
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from tqdm import tqdm
+
+from robustdl_lib import paths, store
+from robustdl_lib.config import ConfigError, RunConfig, profile_config
+from robustdl_lib.data import load
+from robustdl_lib.registry import SWEEPS, Entry, add, additions
+from robustdl_lib.train import TrainingFailed, fit, resolve_device
+
+METHODS_SHOWN = (
+    "cce",
+    "mae",
+    "mse",
+    "gce",
+    "imae",
+    "dm:beta=12,lam=0.5",
+    "ls:eps=0.25",
+    "cp:eps=0.25",
+    "boot_soft:eps=0.5",
+    "boot_hard:eps=0.5",
+    "proselflc",
+)
+SEEDS = (0, 1, 2)
+
+
+class SweepFailed(RuntimeError):
+    """Runs that did not finish; the message names the first and says what is kept."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a reader can change of a sweep; ``None`` keeps the profile's own value.
+
+    Raises :class:`~robustdl_lib.config.ConfigError` or SpecError, before any work, for a value that cannot be.
+    """
+
+    profile: str = "quick"
+    noise: str | None = None
+    methods: Sequence[str] | None = None
+    dataset: str | None = None
+    seeds: Sequence[int] | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.methods == [] or self.seeds == []:
+            raise ConfigError("a sweep needs at least one method and one seed")
+        resolve_device(self.config().device)
+        self.headline_configs()
+
+    def config(self, **changes: object) -> RunConfig:
+        """Return the profile's configuration in this setting, with ``changes``."""
+        given = {"noise": self.noise, "dataset": self.dataset, "device": self.device, **changes}
+        return profile_config(self.profile, **{name: value for name, value in given.items() if value is not None})
+
+    def configs(self, methods: Sequence[str], **changes: object) -> list[RunConfig]:
+        """Return a configuration for each seed and method; a seed decides weights, order and noise together."""
+        seeds = SEEDS if self.seeds is None else self.seeds
+        return [
+            self.config(method=method, seed=seed, noise_seed=seed, **changes) for seed in seeds for method in methods
+        ]
+
+    def headline_configs(self) -> list[RunConfig]:
+        """Return the configurations of the methods to compare, in this setting's noise."""
+        return self.configs(self.methods or METHODS_SHOWN)
+
+    @property
+    def slug(self) -> str:
+        """A folder's name: the profile, then what was changed, such as ``quick_symmetric-0.6``."""
+        methods = "+".join(self.methods or ())
+        if len(methods) > 60:
+            methods = f"methods-{hashlib.sha256(methods.encode()).hexdigest()[:8]}"
+        seeds = "seeds-" + "-".join(map(str, self.seeds)) if self.seeds else ""
+        parts = [self.profile, self.dataset, self.noise, methods, seeds]
+        return re.sub(r"[^\w.+=-]+", "-", "_".join(part for part in parts if part))
+
+
+@SWEEPS.register("figures", label="every figure's runs", source="Talk, slides 11, 23 and 36 to 38")
+def figures(*, setting: Setting) -> list[RunConfig]:
+    """All methods in the setting's noise, and cross entropy on clean labels as the reference."""
+    return setting.headline_configs() + setting.configs(["cce"], noise="none")
+
+
+def plan(name: str, setting: Setting) -> list[RunConfig]:
+    """Return the configurations of a sweep, each once; raises SpecError for an unknown sweep."""
+    return list(dict.fromkeys(SWEEPS.parse(name).entry.function(setting=setting)))
+
+
+def run(
+    name: str = "figures",
+    profile: str = "quick",
+    jobs: int | None = None,
+    *,
+    shelf: str = "runs",
+    quiet: bool = False,
+    **setting: Any,
+) -> pd.DataFrame:
+    """Train what the store lacks of a sweep and return the rows of all its runs, in the sweep's order.
+
+    ``jobs`` processes at a time (by default one a core), each with its share of threads; ``setting`` as in
+    :class:`Setting`. A run is stored the moment it ends, so that a sweep stopped at any time goes on from there.
+    Raises ConfigError or SpecError before any work for a bad setting, OSError when the store cannot be written,
+    :class:`SweepFailed` when a run failed or a process was killed, after the others were finished.
+    """
+    configs = plan(name, Setting(profile=profile, **setting))
+    place = paths.shelf(shelf, profile)
+    missing = [cfg for cfg in configs if store.find(cfg, place) is None]
+    if missing:
+        train_all(missing, place, _checked_jobs(jobs, len(missing)), quiet=quiet)
+    return rows(configs, place)
+
+
+def rows(configs: Sequence[RunConfig], shelf: Path) -> pd.DataFrame:
+    """Return the rows of those configurations that ``shelf`` holds, in their order."""
+    frames = [found.frame() for cfg in configs if (found := store.find(cfg, shelf))]
+    return pd.concat(frames, ignore_index=True) if frames else store.no_rows()
+
+
+def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bool = False) -> None:
+    """Train each configuration and store it; raises :class:`SweepFailed` at the end when some did not finish."""
+    paths.require_writable(shelf)
+    store.clear_leftovers(shelf)
+    for cfg in {(cfg.dataset, cfg.noise, cfg.noise_seed): cfg for cfg in configs}.values():
+        store.keep_noise(shelf, cfg, load(cfg))
+    threads = max(1, cores() // jobs)
+    tasks = [delayed(_attempt)(cfg, shelf, threads, os.getpid(), additions()) for cfg in configs]
+    failures: list[str] = []
+    with _progress(len(configs), quiet) as done:
+        try:
+            for cfg, outcome in Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")(tasks):
+                done.update()
+                done.set_postfix_str(f"{cfg.method} {outcome}")
+                failures += [f"{cfg.method} on {cfg.noise}, seed {cfg.seed}: {outcome}"] * isinstance(outcome, str)
+        except TerminatedWorkerError:
+            failures.append("a training process was killed")
+    if failures:
+        kept = "what was finished is kept, and the same command trains only the rest"
+        raise SweepFailed(f"the sweep is not complete: {failures[0]}; {kept}")
+
+
+def train_one(cfg: RunConfig, shelf: Path) -> float:
+    """Train one configuration, store it, and return its last test accuracy."""
+    started, data = perf_counter(), load(cfg)
+    trained = fit(cfg, data)
+    provenance = store.provenance(data, resolve_device(cfg.device), perf_counter() - started)
+    return float(store.save(shelf, cfg, trained.history, trained.p_y, provenance).history["test_acc"].iloc[-1])
+
+
+def cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _checked_jobs(jobs: int | None, runs: int) -> int:
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"jobs must be at least 1, found {jobs}")
+    return min(jobs or cores(), runs)
+
+
+def _attempt(cfg: RunConfig, shelf: Path, threads: int, parent: int, extras: list[Entry]) -> tuple[RunConfig, Any]:
+    """In a process of its own: train one run; return its accuracy in per cent, or in words why it failed."""
+    _follow(parent)
+    torch.set_num_threads(threads)
+    add(extras)
+    try:
+        return cfg, round(100 * train_one(cfg, shelf), 1)
+    except (TrainingFailed, OSError) as error:
+        return cfg, str(error)
+
+
+def _progress(total: int, quiet: bool) -> tqdm:  # type: ignore[type-arg]
+    """A bar on a terminal; a line every half minute elsewhere; nothing when quiet."""
+    interval = 0.5 if sys.stderr.isatty() else 30.0
+    return tqdm(total=total, desc="training", unit="run", disable=quiet, mininterval=interval, maxinterval=interval)
+
+
+@cache
+def _follow(parent: int) -> None:
+    """End this process when ``parent`` is gone, however it died, so that no orphan goes on training."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            sleep(1.0)
+        os._exit(1)
+
+    if os.getpid() != parent:
+        threading.Thread(target=watch, daemon=True).start()

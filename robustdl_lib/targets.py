@@ -1,0 +1,147 @@
+"""Target modification: ``(target [N, C], logits [N, C], *, progress, knobs) -> [N, C]``.
+
+The loss that follows is always H(q~, p) = -sum_j q~_j log p_j, with q~ the modified target. Whether the gradient
+flows through q~ decides everything. With a detached target at temperature 1, bootstrapping, the confidence
+penalty and ProSelfLC all have the gradient (1 - e)(p - q), a re-scaled cross entropy. Flowing through, the loss
+is (1 - e) H(q, p) + e H(p), which rewards low entropy (with the opposite sign for the confidence penalty). So
+``detach`` is a knob, and its default is what the published code does.
+
+``trust`` in the registry maps logits, progress and knobs to epsilon [N], the share of the target that the
+learner's own prediction supplies; an entry without it does not trust the learner.
+"""
+
+import math
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import log_softmax, one_hot, softmax
+
+from robustdl_lib.registry import METHODS
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Temperature = Annotated[float, Field(gt=0, le=1)]
+Sharpness = Annotated[float, Field(gt=0, le=1000)]
+
+
+def global_trust(progress: float, *, B: Sharpness = 10.0) -> float:
+    """Trust by learning time, g(t) = 1 / (1 + exp(-B (t/T - 1/2))), in (0, 1).
+
+    progress t/T in [0, 1], B > 0 -> float. Source: Talk, eq. 6; ProSelfLC (arXiv 2005.03788), section 4.
+    """
+    return 0.5 * (1.0 + math.tanh(0.5 * B * (progress - 0.5)))
+
+
+def local_trust(logits: Tensor, *, T: Temperature = 1.0) -> Tensor:
+    """Trust by confidence, l(p) = 1 - H(p_T) / log C, in [0, 1], with p_T = softmax(z / T).
+
+    logits [N, C] real, T in (0, 1] -> [N]: 0 for the uniform, 1 for a one-hot prediction.
+    Source: Talk, eq. 6; ProSelfLC (arXiv 2005.03788), section 4; T from arXiv 2207.00118.
+    """
+    log_probs = log_softmax(logits / T, dim=1)
+    entropy = -(log_probs.exp() * log_probs).sum(dim=1)
+    return (1.0 - entropy / math.log(logits.shape[1])).clamp(0.0, 1.0)
+
+
+def proselflc_trust(logits: Tensor, progress: float, *, B: Sharpness = 10.0, T: Temperature = 1.0) -> Tensor:
+    """Trust of ProSelfLC, epsilon = g(t) l(p), in [0, 1), detached: logits [N, C] -> [N]. Source: Talk, eq. 6."""
+    return global_trust(progress, B=B) * local_trust(logits.detach(), T=T)
+
+
+def constant_trust(logits: Tensor, progress: float, *, eps: float) -> Tensor:
+    """The same trust for each example at all times: logits [N, C] -> [N] filled with eps."""
+    return logits.new_full(logits.shape[:1], eps)
+
+
+@METHODS.register("ls", label="LS", source="Szegedy et al. 2016; Talk, slide 28", role="target")
+def ls(target: Tensor, logits: Tensor, *, progress: float = 0.0, eps: Share = 0.1) -> Tensor:
+    """Label smoothing, q~ = (1 - eps) q + eps u, with u uniform over the C classes.
+
+    target, logits [N, C], eps in [0, 1) -> [N, C], on the simplex. Logits and progress are not used.
+    Source: Szegedy et al. 2016 (eps = 0.1); the talk's grid is 0.125, 0.25, 0.5. Raises SpecError on a bad eps.
+    """
+    return (1.0 - eps) * target + eps / target.shape[1]
+
+
+@METHODS.register("cp", label="CP", source="Pereyra et al. 2017; Talk, slide 28", role="target")
+def cp(target: Tensor, logits: Tensor, *, progress: float = 0.0, eps: Share = 0.1, detach: bool = False) -> Tensor:
+    """Confidence penalty, q~ = (1 - eps) q - eps p, so that the loss is (1 - eps) H(q, p) - eps H(p).
+
+    target, logits [N, C], eps in [0, 1) -> [N, C], which sums to 1 - 2 eps: not a distribution. The gradient
+    flows through p unless ``detach``. Source: Pereyra et al. 2017 (CE - b H(p)) in the form of the talk,
+    slide 28. Raises SpecError on a bad eps.
+    """
+    return (1.0 - eps) * target - eps * _probs(logits, detach)
+
+
+@METHODS.register(
+    "boot_soft",
+    label="Boot-soft",
+    source="Reed et al. 2015; Talk, slide 29",
+    role="target",
+    trust=lambda logits, progress, eps, detach: constant_trust(logits, progress, eps=eps),
+)
+def boot_soft(
+    target: Tensor, logits: Tensor, *, progress: float = 0.0, eps: Share = 0.05, detach: bool = False
+) -> Tensor:
+    """Soft bootstrapping, q~ = (1 - eps) q + eps p, so that the loss is (1 - eps) H(q, p) + eps H(p).
+
+    target, logits [N, C], eps in [0, 1) -> [N, C], on the simplex. The gradient flows through p unless
+    ``detach``. Source: Reed et al. 2015 (eps = 0.05, their beta = 0.95); the talk's grid is 0.125, 0.25, 0.5.
+    Raises SpecError on a bad eps.
+    """
+    return (1.0 - eps) * target + eps * _probs(logits, detach)
+
+
+@METHODS.register(
+    "boot_hard",
+    label="Boot-hard",
+    source="Reed et al. 2015",
+    role="target",
+    trust=lambda logits, progress, eps: constant_trust(logits, progress, eps=eps),
+)
+def boot_hard(target: Tensor, logits: Tensor, *, progress: float = 0.0, eps: Share = 0.2) -> Tensor:
+    """Hard bootstrapping, q~ = (1 - eps) q + eps onehot(argmax p); no gradient flows through the argmax.
+
+    target, logits [N, C], eps in [0, 1) -> [N, C], on the simplex.
+    Source: Reed et al. 2015 (eps = 0.2, their beta = 0.8). Raises SpecError on a bad eps.
+    """
+    return (1.0 - eps) * target + eps * one_hot(logits.argmax(dim=1), target.shape[1]).to(target.dtype)
+
+
+@METHODS.register(
+    "proselflc",
+    label="ProSelfLC",
+    source="Talk, eq. 6; Wang et al. 2021",
+    role="target",
+    trust=lambda logits, progress, B, T, detach: proselflc_trust(logits, progress, B=B, T=T),
+)
+def proselflc(
+    target: Tensor,
+    logits: Tensor,
+    *,
+    progress: float,
+    B: Sharpness = 10.0,
+    T: Temperature = 1.0,
+    detach: bool = False,
+) -> Tensor:
+    """Progressive self label correction, q~ = (1 - e) q + e p_T, with e = g(t) l(p_T) and p_T = softmax(z / T).
+
+    target, logits [N, C], progress t/T in [0, 1), B > 0, T in (0, 1] -> [N, C], on the simplex. The trust e is
+    always detached; p_T is detached only with ``detach``, as in the code of CVPR 2021. The 2022 version detaches
+    and sharpens (T < 1). Source: Talk, eq. 6; ProSelfLC (arXiv 2005.03788); T from arXiv 2207.00118.
+    Raises SpecError when a knob is out of its range.
+    """
+    trust = proselflc_trust(logits, progress, B=B, T=T).unsqueeze(1)
+    return (1.0 - trust) * target + trust * _probs(logits / T, detach)
+
+
+def _probs(logits: Tensor, detach: bool) -> Tensor:
+    probs = softmax(logits, dim=1)
+    return probs.detach() if detach else probs
+
+
+def semantic_class(target: Tensor) -> Tensor:
+    """Return the class a target stands for, argmax_j q~_j: target [N, C] -> [N]. Source: Talk, slide 27."""
+    return torch.argmax(target, dim=1)

@@ -1,0 +1,165 @@
+"""The training loop: it calls the pieces, one after the other, and writes a row an epoch."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim import SGD, lr_scheduler
+
+from robustdl_lib import metrics, models
+from robustdl_lib.config import ConfigError, RunConfig
+from robustdl_lib.data import Data, augment
+from robustdl_lib.objective import Objective, build
+
+INFERENCE_BATCH = 1024
+
+
+class TrainingFailed(RuntimeError):
+    """A loss that is not a number; the message names the step and the configuration."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: a row an epoch; the p_y histograms [epochs, 50] of both subsets; the network."""
+
+    history: pd.DataFrame
+    p_y: dict[str, NDArray[np.int64]]
+    model: nn.Module
+
+
+def train(cfg: RunConfig, data: Data) -> pd.DataFrame:
+    """Train as ``cfg`` says and return the history: one row an epoch, as :func:`fit` describes it."""
+    return fit(cfg, data).history
+
+
+def fit(cfg: RunConfig, data: Data, on_epoch: Callable[[dict[str, float]], None] | None = None) -> Trained:
+    """Train as ``cfg`` says, calling ``on_epoch`` with each row.
+
+    Rows hold ``epoch`` (from 1), ``progress`` (share of training done), ``lr`` of the last step, ``seconds`` of
+    the epoch, ``train_loss``, accuracies in [0, 1] on the test set and on the noisy validation set, the
+    training-set dynamics of :func:`robustdl_lib.metrics.dynamics`, and ``trust``, the average share of a
+    training target that the learner supplies. After each epoch the network is read in inference mode.
+    Raises ConfigError for a device that is not there, TrainingFailed when the loss is not finite.
+    """
+    device = resolve_device(cfg.device)
+    data = data.to(device)
+    objective = build(cfg.method, data.num_classes)
+    model = initial_model(cfg, data).to(device, memory_format=torch.channels_last)
+    optimiser = SGD(model.parameters(), lr=cfg.lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay)
+    steps_per_epoch = math.ceil(len(data.train.labels) / cfg.batch_size)
+    total = cfg.epochs * steps_per_epoch
+    scheduler = make_scheduler(cfg, optimiser, total)
+    order = torch.Generator().manual_seed(cfg.seed)
+    crops = torch.Generator(device).manual_seed(cfg.seed)
+    rows, histograms = [], []
+    for epoch in range(1, cfg.epochs + 1):
+        started = time.perf_counter()
+        model.train()
+        loss_sum = torch.zeros((), device=device)
+        for step, (images, labels) in enumerate(batches(cfg, data, order, crops), (epoch - 1) * steps_per_epoch):
+            with autocast(cfg, device):
+                logits = model(images)
+            loss = objective(logits.float(), labels, progress=step / total)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            lr = scheduler.get_last_lr()[0]
+            optimiser.step()
+            scheduler.step()
+            loss_sum += loss.detach() * len(labels)
+        row = {"epoch": epoch, "progress": epoch / cfg.epochs, "lr": lr, "train_loss": float(loss_sum)}
+        row["train_loss"] /= len(data.train.labels)
+        if not math.isfinite(row["train_loss"]):
+            raise TrainingFailed(f"the loss is {row['train_loss']} in epoch {epoch} of {cfg.canonical_json()}")
+        measured, counts = measure(cfg, model, data, objective, epoch / cfg.epochs)
+        histograms.append(counts)
+        rows.append({**row, **measured, "seconds": time.perf_counter() - started})
+        if on_epoch:
+            on_epoch(rows[-1])
+    stacked = {name: np.stack([counts[name] for counts in histograms]) for name in histograms[0]}
+    return Trained(pd.DataFrame(rows, columns=COLUMNS), stacked, model)
+
+
+COLUMNS = (
+    "epoch progress lr seconds train_loss test_acc val_acc clean_acc fit_wrong corrected "
+    "entropy_clean entropy_wrong p_clean p_wrong trust"
+).split()
+
+
+def measure(
+    cfg: RunConfig, model: nn.Module, data: Data, objective: Objective, progress: float
+) -> tuple[dict[str, float], dict[str, NDArray[np.int64]]]:
+    """Return a row's measurements and the p_y histograms of the clean and the mislabelled training subset."""
+    train, val, test = (predict(cfg, model, split.images) for split in (data.train, data.val, data.test))
+    row = {
+        "test_acc": metrics.accuracy(test, data.test.clean_labels),
+        "val_acc": metrics.accuracy(val, data.val.labels),
+        **metrics.dynamics(train, data.train.labels, data.train.clean_labels),
+        "trust": metrics.share(objective.trust(train, progress=progress)),
+    }
+    given, wrong = metrics.p_y(train, data.train.labels), data.train.mislabelled
+    subsets = {"clean": ~wrong, "wrong": wrong}
+    return row, {name: metrics.p_y_histogram(given, subset).cpu().numpy() for name, subset in subsets.items()}
+
+
+@torch.inference_mode()
+def predict(cfg: RunConfig, model: nn.Module, images: Tensor) -> Tensor:
+    """Return the logits [N, C] of images [N, channels, H, W] in inference mode, in float32."""
+    model.eval()
+    with autocast(cfg, images.device):
+        return torch.cat([model(part).float() for part in images.split(INFERENCE_BATCH)])
+
+
+def batches(
+    cfg: RunConfig, data: Data, order: torch.Generator, crops: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the training set once, in a new order, augmented as a whole on its device."""
+    images, labels = data.train.images, data.train.labels
+    if cfg.augment:
+        images = augment(images, crops, pad=data.pad, flip=data.flip)
+    for rows in torch.randperm(len(labels), generator=order).to(labels.device).split(cfg.batch_size):
+        yield images[rows], labels[rows]
+
+
+def initial_model(cfg: RunConfig, data: Data) -> nn.Module:
+    """Return the network with the weights that ``cfg.seed`` draws; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(cfg.seed)
+        return models.build(cfg.model, num_classes=data.num_classes, in_channels=data.train.images.shape[1])
+
+
+def make_scheduler(cfg: RunConfig, optimiser: SGD, total: int) -> lr_scheduler.LRScheduler:
+    """Return the learning rate in time: one-cycle, cosine, steps of 1/10 at the milestones, or constant."""
+    if cfg.schedule == "onecycle":
+        return lr_scheduler.OneCycleLR(optimiser, cfg.lr, total_steps=total + 1, cycle_momentum=False)
+    if cfg.schedule == "cosine":
+        return lr_scheduler.CosineAnnealingLR(optimiser, T_max=total)
+    if cfg.schedule == "step":
+        return lr_scheduler.MultiStepLR(optimiser, [round(share * total) for share in cfg.milestones])
+    return lr_scheduler.ConstantLR(optimiser, factor=1.0)
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device ``name`` means here: ``auto`` is CUDA where there is one, else the CPU.
+
+    Raises :class:`~robustdl_lib.config.ConfigError` for a device that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (device.index or 0) >= there[device.type]:
+        found = ", ".join(kind for kind, count in there.items() if count)
+        raise ConfigError(f"device {name!r} is not there: this machine has {found}")
+    return device
+
+
+def autocast(cfg: RunConfig, device: torch.device) -> torch.autocast:
+    """Return the autocast context: bfloat16 when asked for, or by default on a GPU that computes in it."""
+    chosen = device.type == "cuda" and torch.cuda.is_bf16_supported() if cfg.precision == "auto" else False
+    return torch.autocast(device.type, torch.bfloat16, enabled=chosen or cfg.precision == "bfloat16")
