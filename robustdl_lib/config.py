@@ -83,7 +83,7 @@ class RunConfig(BaseModel):
 
 PROFILES: dict[str, dict[str, Any]] = {
     "smoke": {"dataset": "digits", "model": "resnet8", "epochs": 2},
-    "quick": {"dataset": "digits", "model": "resnet20", "epochs": 40},
+    "quick": {"dataset": "digits", "model": "resnet20", "epochs": 50},
 }
 
 
