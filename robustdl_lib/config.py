@@ -59,7 +59,9 @@ class RunConfig(BaseModel):
     def _noise_fits_data(self) -> Self:
         allowed = NOISES.parse(self.noise).entry.meta.get("datasets")
         if allowed is not None and self.dataset.partition(":")[0] not in allowed:
-            raise ValueError(f"noise {self.noise!r} is for the data sets {', '.join(allowed)}, not for {self.dataset!r}")
+            raise ValueError(
+                f"noise {self.noise!r} is for the data sets {', '.join(allowed)}, not for {self.dataset!r}"
+            )
         return self
 
     def canonical_json(self) -> str:

@@ -113,9 +113,17 @@ def load(cfg: RunConfig) -> Data:
     )
     given = source.labels.copy()
     given[pool] = noise.labels.numpy()
-    splits = [_split(source, given, rows) for rows in (source.train, source.val, source.test)]
-    hashes = _sha256(source.images, source.labels), _sha256(given)
-    return Data(*splits, source.num_classes, noise, meta["pad"], meta["flip"], *hashes)
+    return Data(
+        train=_split(source, given, source.train),
+        val=_split(source, given, source.val),
+        test=_split(source, given, source.test),
+        num_classes=source.num_classes,
+        noise=noise,
+        pad=meta["pad"],
+        flip=meta["flip"],
+        data_sha256=_sha256(source.images, source.labels),
+        labels_sha256=_sha256(given),
+    )
 
 
 def augment(images: Tensor, generator: torch.Generator, *, pad: int, flip: bool) -> Tensor:

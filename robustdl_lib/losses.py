@@ -19,7 +19,9 @@ from robustdl_lib.registry import METHODS
 def _expected(per_class: Tensor, target: Tensor) -> Tensor:
     """Return sum_j target_j l_j: the loss of each class [N, C], averaged over the target [N, C], as [N]."""
     if per_class.shape != target.shape:
-        raise ValueError(f"logits are {tuple(per_class.shape)} and target is {tuple(target.shape)}: both must be [N, C]")
+        raise ValueError(
+            f"logits are {tuple(per_class.shape)} and target is {tuple(target.shape)}: both must be [N, C]"
+        )
     return (target * per_class).sum(dim=1)
 
 
@@ -55,7 +57,9 @@ def mse(logits: Tensor, target: Tensor) -> Tensor:
     return _expected(torch.expm1(log_softmax(logits, dim=1)).square(), target)
 
 
-@METHODS.register("gce", label="GCE", source="Talk, eq. 1; Zhang and Sabuncu 2018", role="loss", formula="(1 - p**q) / q")
+@METHODS.register(
+    "gce", label="GCE", source="Talk, eq. 1; Zhang and Sabuncu 2018", role="loss", formula="(1 - p**q) / q"
+)
 def gce(logits: Tensor, target: Tensor, *, q: Annotated[float, Field(gt=0, le=1)] = 0.7) -> Tensor:
     """Generalised cross entropy, L = (1 - p_y^q) / q, in [0, 1/q]: CCE as q -> 0, MAE at q = 1.
 

@@ -125,9 +125,13 @@ def describe(given: NDArray[np.integer], clean: NDArray[np.integer], num_classes
     totals = counts.sum(axis=1, keepdims=True)
     transition = np.where(totals > 0, counts / np.maximum(totals, 1.0), np.eye(num_classes))
     wrong = given != clean
-    as_tensor = [torch.from_numpy(array.astype(np.int64)) for array in (given, clean)]
-    rate = float(wrong.sum() / max(len(wrong), 1))
-    return NoisyLabels(*as_tensor, torch.from_numpy(wrong), torch.from_numpy(transition), rate)
+    return NoisyLabels(
+        labels=torch.from_numpy(given.astype(np.int64)),
+        clean=torch.from_numpy(clean.astype(np.int64)),
+        mislabelled=torch.from_numpy(wrong),
+        transition=torch.from_numpy(transition),
+        rate=float(wrong.sum() / max(len(wrong), 1)),
+    )
 
 
 def _checked_labels(labels: Any, num_classes: int) -> NDArray[np.int64]:

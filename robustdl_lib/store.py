@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -157,6 +157,17 @@ def provenance(data: Data, device: torch.device, seconds: float) -> dict[str, An
         "labels_sha256": data.labels_sha256,
         "noise_rate": round(data.noise.rate, 6),
     }
+
+
+def sources(runs: Sequence[Run]) -> dict[str, Any]:
+    """Return what a figure or table of these runs rests on: their configurations, code, data, machine, time."""
+    names = ("git_revision", "device", "threads", "data_sha256", "versions")
+    found = {name: [run.provenance.get(name) for run in runs] for name in names}
+    unique = {
+        name: [value for i, value in enumerate(values) if value not in values[:i]] for name, values in found.items()
+    }
+    configs = {run.config.run_id: json.loads(run.config.canonical_json()) for run in runs}
+    return {"runs": configs, **unique, "seconds": round(sum(run.provenance["seconds"] for run in runs), 1)}
 
 
 @cache

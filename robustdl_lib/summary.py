@@ -10,6 +10,18 @@ import pandas as pd
 from robustdl_lib.registry import METHODS
 
 READINGS = ("last", "oracle", "selected")
+SHOWN = {
+    "noise": "noise",
+    "label": "method",
+    "seeds": "seeds",
+    "last_mean": "last",
+    "last_std": "sd",
+    "oracle_mean": "best (oracle)",
+    "selected_mean": "selected",
+    "lost": "lost",
+    "fit_wrong": "wrong fitted",
+    "corrected": "corrected",
+}
 ENDINGS = ("clean_acc", "fit_wrong", "corrected", "entropy_clean", "entropy_wrong")
 
 
@@ -38,6 +50,19 @@ def headline(runs: pd.DataFrame) -> pd.DataFrame:
     table = table.reset_index().sort_values(["noise", "last_mean"], ascending=[True, False], ignore_index=True)
     table.insert(2, "label", [METHODS.parse(method).label for method in table["method"]])
     return table
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of :func:`headline` as text for readers: chosen columns, one decimal, - where there is none."""
+    numbers = table[list(SHOWN)].rename(columns=SHOWN)
+    return numbers.map(lambda value: value if isinstance(value, str | int) else f"{value:.1f}").replace("nan", "-")
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a table of text as Markdown, its numbers to the right."""
+    lines = [list(table.columns), [":--" if name in ("noise", "method") else "--:" for name in table.columns]]
+    lines += table.astype(str).to_numpy().tolist()
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def differences(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -64,6 +64,11 @@ class Setting:
         resolve_device(self.config().device)
         self.headline_configs()
 
+    def changes(self) -> dict[str, Any]:
+        """Return what differs from the profile's own setting, as keywords of :func:`run`."""
+        names = ("noise", "methods", "dataset", "seeds")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
     def config(self, **changes: object) -> RunConfig:
         """Return the profile's configuration in this setting, with ``changes``."""
         given = {"noise": self.noise, "dataset": self.dataset, "device": self.device, **changes}
@@ -108,27 +113,42 @@ def run(
     jobs: int | None = None,
     *,
     shelf: str = "runs",
+    into: str = "runs",
     quiet: bool = False,
     **setting: Any,
 ) -> pd.DataFrame:
     """Train what the store lacks of a sweep and return the rows of all its runs, in the sweep's order.
 
-    ``jobs`` processes at a time (by default one a core), each with its share of threads; ``setting`` as in
-    :class:`Setting`. A run is stored the moment it ends, so that a sweep stopped at any time goes on from there.
+    Runs are looked for on ``shelf``, then on ``into``, where the missing ones are stored: with
+    ``shelf="reference"`` the committed rows serve and only what they lack is trained. ``jobs`` processes work at
+    a time (by default one a core), each with its share of threads; ``setting`` as in :class:`Setting`. A run is
+    stored the moment it ends, so that a sweep stopped at any time goes on from there.
     Raises ConfigError or SpecError before any work for a bad setting, OSError when the store cannot be written,
     :class:`SweepFailed` when a run failed or a process was killed, after the others were finished.
     """
     configs = plan(name, Setting(profile=profile, **setting))
-    place = paths.shelf(shelf, profile)
-    missing = [cfg for cfg in configs if store.find(cfg, place) is None]
+    places = [paths.shelf(shelf, profile), paths.shelf(into, profile)]
+    missing = lacking(configs, places)
     if missing:
-        train_all(missing, place, _checked_jobs(jobs, len(missing)), quiet=quiet)
-    return rows(configs, place)
+        train_all(missing, places[-1], _checked_jobs(jobs, len(missing)), quiet=quiet)
+    return rows(found(configs, places))
 
 
-def rows(configs: Sequence[RunConfig], shelf: Path) -> pd.DataFrame:
-    """Return the rows of those configurations that ``shelf`` holds, in their order."""
-    frames = [found.frame() for cfg in configs if (found := store.find(cfg, shelf))]
+def found(configs: Sequence[RunConfig], places: Sequence[Path]) -> list[store.Run]:
+    """Return the finished run of each configuration, from the first of ``places`` that holds it."""
+    runs = [next((run for place in places if (run := store.find(cfg, place))), None) for cfg in configs]
+    return [run for run in runs if run]
+
+
+def lacking(configs: Sequence[RunConfig], places: Sequence[Path]) -> list[RunConfig]:
+    """Return the configurations that none of ``places`` holds a finished run of."""
+    there = {run.config.run_id for run in found(configs, places)}
+    return [cfg for cfg in configs if cfg.run_id not in there]
+
+
+def rows(runs: Sequence[store.Run]) -> pd.DataFrame:
+    """Return the rows of ``runs``, in their order."""
+    frames = [run.frame() for run in runs]
     return pd.concat(frames, ignore_index=True) if frames else store.no_rows()
 
 
@@ -154,10 +174,10 @@ def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bo
         raise SweepFailed(f"the sweep is not complete: {failures[0]}; {kept}")
 
 
-def train_one(cfg: RunConfig, shelf: Path) -> float:
-    """Train one configuration, store it, and return its last test accuracy."""
+def train_one(cfg: RunConfig, shelf: Path, on_epoch: Callable[[dict[str, float]], None] | None = None) -> float:
+    """Train one configuration, store it, and return its last test accuracy; ``on_epoch`` sees each row."""
     started, data = perf_counter(), load(cfg)
-    trained = fit(cfg, data)
+    trained = fit(cfg, data, on_epoch)
     provenance = store.provenance(data, resolve_device(cfg.device), perf_counter() - started)
     return float(store.save(shelf, cfg, trained.history, trained.p_y, provenance).history["test_acc"].iloc[-1])
 
@@ -184,7 +204,7 @@ def _attempt(cfg: RunConfig, shelf: Path, threads: int, parent: int, extras: lis
         return cfg, str(error)
 
 
-def _progress(total: int, quiet: bool) -> tqdm:  # type: ignore[type-arg]
+def _progress(total: int, quiet: bool) -> tqdm:
     """A bar on a terminal; a line every half minute elsewhere; nothing when quiet."""
     interval = 0.5 if sys.stderr.isatty() else 30.0
     return tqdm(total=total, desc="training", unit="run", disable=quiet, mininterval=interval, maxinterval=interval)

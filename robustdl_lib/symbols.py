@@ -42,9 +42,15 @@ def weight(method: str, *, values: bool = False) -> sp.Expr:
 
 
 def mode(method: str, *, values: bool = False) -> sp.Expr:
-    """Return psi = argmax w(p): where d log w / dp vanishes inside (0, 1), else 0. Source: Talk, eq. 3 and 4."""
+    """Return psi = argmax w(p): where d log w / dp vanishes inside (0, 1), else 0. Source: Talk, eq. 3 and 4.
+
+    Raises SpecError where the root has no closed form.
+    """
     stationary = sp.together(sp.simplify(sp.diff(sp.expand_log(sp.log(weight(method, values=values))), p)))
-    roots = [root for root in sp.solve(sp.numer(stationary), p) if root.is_positive and root != 1]
+    try:
+        roots = [root for root in sp.solve(sp.numer(stationary), p) if root.is_positive and root != 1]
+    except NotImplementedError:
+        raise SpecError(f"the emphasis mode of {method!r} has no closed form; gradients.emphasis_mode finds it") from None
     return sp.simplify(roots[0]) if roots else sp.Integer(0)
 
 

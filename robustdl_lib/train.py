@@ -50,7 +50,7 @@ def fit(cfg: RunConfig, data: Data, on_epoch: Callable[[dict[str, float]], None]
     device = resolve_device(cfg.device)
     data = data.to(device)
     objective = build(cfg.method, data.num_classes)
-    model = initial_model(cfg, data).to(device, memory_format=torch.channels_last)
+    model = initial_model(cfg, data).to(device).to(memory_format=torch.channels_last)
     optimiser = SGD(model.parameters(), lr=cfg.lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay)
     steps_per_epoch = math.ceil(len(data.train.labels) / cfg.batch_size)
     total = cfg.epochs * steps_per_epoch
@@ -72,10 +72,10 @@ def fit(cfg: RunConfig, data: Data, on_epoch: Callable[[dict[str, float]], None]
             optimiser.step()
             scheduler.step()
             loss_sum += loss.detach() * len(labels)
-        row = {"epoch": epoch, "progress": epoch / cfg.epochs, "lr": lr, "train_loss": float(loss_sum)}
-        row["train_loss"] /= len(data.train.labels)
-        if not math.isfinite(row["train_loss"]):
-            raise TrainingFailed(f"the loss is {row['train_loss']} in epoch {epoch} of {cfg.canonical_json()}")
+        train_loss = float(loss_sum) / len(data.train.labels)
+        if not math.isfinite(train_loss):
+            raise TrainingFailed(f"the loss is {train_loss} in epoch {epoch} of {cfg.canonical_json()}")
+        row: dict[str, float] = {"epoch": epoch, "progress": epoch / cfg.epochs, "lr": lr, "train_loss": train_loss}
         measured, counts = measure(cfg, model, data, objective, epoch / cfg.epochs)
         histograms.append(counts)
         rows.append({**row, **measured, "seconds": time.perf_counter() - started})
@@ -85,10 +85,10 @@ def fit(cfg: RunConfig, data: Data, on_epoch: Callable[[dict[str, float]], None]
     return Trained(pd.DataFrame(rows, columns=COLUMNS), stacked, model)
 
 
-COLUMNS = (
-    "epoch progress lr seconds train_loss test_acc val_acc clean_acc fit_wrong corrected "
-    "entropy_clean entropy_wrong p_clean p_wrong trust"
-).split()
+COLUMNS = [
+    *("epoch", "progress", "lr", "seconds", "train_loss", "test_acc", "val_acc"),
+    *("clean_acc", "fit_wrong", "corrected", "entropy_clean", "entropy_wrong", "p_clean", "p_wrong", "trust"),
+]
 
 
 def measure(

@@ -51,7 +51,9 @@ def imae(logits: Tensor, target: Tensor, *, T: Annotated[float, Field(ge=0, le=2
     return torch.exp(T * torch.sigmoid(odds) * torch.sigmoid(-odds))
 
 
-@METHODS.register("dm", label="DM", source="Talk, eq. 4; DM, section 3", role="weight", formula="exp(beta * p**lam * (1 - p))")
+@METHODS.register(
+    "dm", label="DM", source="Talk, eq. 4; DM, section 3", role="weight", formula="exp(beta * p**lam * (1 - p))"
+)
 @torch.no_grad()
 def dm(
     logits: Tensor,

@@ -1,0 +1,105 @@
+# Robust deep learning, reproducibly. Plain `make` says what there is.
+#
+#   make figures                             train the quick profile, run the notebooks, draw every figure
+#   make figures NOISE=symmetric:0.6         the same for another noise, in folders of its own
+#   make figures METHODS="cce gce:q=0.5 dm:beta=8,lam=0.5" SEEDS="0 1"
+#   make test                                every check
+
+PROFILE ?= quick
+NOISE ?=
+METHODS ?=
+DATASET ?=
+SEEDS ?=
+JOBS ?=
+QUIET ?=
+PYTHON ?= python3
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help env figures results executed test notebooks reference lab lock lint clean distclean
+
+# A misspelt variable would be ignored in silence: NOSIE=symmetric:0.6 must not train the wrong noise.
+VARIABLES := PROFILE NOISE METHODS DATASET SEEDS JOBS QUIET PYTHON NAME
+COMMAND_LINE := $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $(v))),$(v)))
+UNKNOWN := $(filter-out $(VARIABLES) MAKEFLAGS MAKEOVERRIDES GNUMAKEFLAGS SHELL,$(COMMAND_LINE))
+ifneq ($(strip $(UNKNOWN)),)
+$(error unknown variable $(firstword $(UNKNOWN)): there is PROFILE NOISE METHODS DATASET SEEDS JOBS QUIET PYTHON)
+endif
+
+PY := .venv/bin/python
+RUN := $(PY) -m robustdl_lib
+RESULTS := $(or $(ROBUSTDL_RESULTS),results)
+SETTING := --profile '$(PROFILE)' --noise '$(NOISE)' --methods '$(METHODS)' --dataset '$(DATASET)' --seeds '$(SEEDS)'
+NOTEBOOKS := $(basename $(notdir $(sort $(wildcard notebooks/[0-9]*.py))))
+LIBRARY := $(wildcard robustdl_lib/*.py)
+NAME ?= $(PROFILE)
+
+help: ## Say what there is
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@echo
+	@echo "  Variables: PROFILE=quick|smoke NOISE=symmetric:0.6 METHODS='cce gce:q=0.5' DATASET=digits"
+	@echo "             SEEDS='0 1 2' JOBS=2 QUIET=1"
+
+env: .venv/.ready ## Build .venv from the lock (every other target does this first)
+
+.venv/.ready: requirements.lock bootstrap.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); say make PYTHON=..." >&2; exit 1; }
+	@echo "building .venv from requirements.lock (a few minutes, about 6 GB with the CUDA build of torch)"
+	@$(PYTHON) -m venv --clear .venv || \
+	  { echo "error: $(PYTHON) cannot make a virtual environment; install its venv module (Debian: python3-venv)" >&2; exit 1; }
+	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r bootstrap.lock
+	@.venv/bin/uv pip sync -q --python $(PY) --compile-bytecode --require-hashes requirements.lock
+	@.venv/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .
+	@touch $@
+
+figures: env ## Train what is missing, run the notebooks, draw every figure, compare with the reference
+	@name=$$($(RUN) setting $(SETTING)); \
+	$(RUN) sweep figures $(SETTING) $(if $(JOBS),--jobs '$(JOBS)') $(if $(QUIET),--quiet) > /dev/null; \
+	$(MAKE) --no-print-directory executed NAME="$$name"; \
+	$(RUN) figures $(SETTING) $(if $(QUIET),--quiet)
+
+results: env ## Train what is missing of the sweep and print its headline table
+	@$(RUN) sweep figures $(SETTING) $(if $(JOBS),--jobs '$(JOBS)') $(if $(QUIET),--quiet)
+
+executed: $(NOTEBOOKS:%=$(RESULTS)/notebooks/$(NAME)/%.ipynb)
+
+$(RESULTS)/notebooks/$(NAME)/%.ipynb: notebooks/%.py $(LIBRARY) $(wildcard $(RESULTS)/runs/$(PROFILE)) | env
+	@$(RUN) notebook $< $@ --where-known profile '$(PROFILE)' --where-known shelf runs --where-known noise '$(NOISE)' \
+	  --where-known methods '$(METHODS)' --where-known dataset '$(DATASET)' --where-known seeds '$(SEEDS)'
+
+test: env ## Check everything: style, types, library, notebooks
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/pytest -n 2 tests
+	@TQDM_DISABLE=1 .venv/bin/pytest -n 2 --nbval --nbval-current-env --nbval-cell-timeout=120 \
+	  --nbval-sanitize-with tests/nbval.cfg -p no:cacheprovider notebooks
+
+notebooks: env ## Rebuild the committed notebooks from their sources, executed with their defaults
+	@$(RUN) build $(NOTEBOOKS:%=notebooks/%.py)
+
+reference: env ## Train the committed reference anew, redraw its figures and rebuild the notebooks
+	@rm -rf results/reference/$(PROFILE)
+	@$(RUN) sweep figures --profile '$(PROFILE)' --into reference
+	@$(RUN) figures --profile '$(PROFILE)' --shelf reference
+	@$(RUN) readme
+	@$(MAKE) --no-print-directory notebooks
+
+lab: env ## Open the notebooks in JupyterLab
+	@.venv/bin/jupyter lab --notebook-dir=.
+
+lint: env ## Put the code into the house's form
+	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
+
+lock: env ## Resolve pyproject.toml into requirements.lock anew
+	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --all-extras --upgrade pyproject.toml -o requirements.lock
+
+clean: ## Remove what was made here: runs, executed notebooks, figures (the committed reference stays)
+	@rm -rf results/runs results/notebooks build dist
+	@find figures -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} + 2>/dev/null || true
+
+distclean: clean ## Remove the environment too
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,236 @@
+"""The command line: ``python -m robustdl_lib COMMAND``. Every refusal is one sentence and a non-zero exit."""
+
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin
+
+import click
+import pandas as pd
+
+from robustdl_lib import notebooks, paths, plots, store, summary, sweeps
+from robustdl_lib.config import PROFILES, ConfigError, RunConfig, profile_config
+from robustdl_lib.registry import DATASETS, FIGURES, METHODS, MODELS, NOISES, SWEEPS
+from robustdl_lib.train import resolve_device
+
+REFUSALS = (ConfigError, ValueError, OSError, sweeps.SweepFailed, notebooks.NotebookFailed, RuntimeError)
+MARKS = ("<!-- headline: begin -->\n", "<!-- headline: end -->")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def app() -> None:
+    """Learning under label noise: train, compare, draw.
+
+    \b
+    python -m robustdl_lib list
+    python -m robustdl_lib train --method gce:q=0.7 --noise symmetric:0.4
+    python -m robustdl_lib sweep figures --profile quick --noise symmetric:0.6
+    python -m robustdl_lib figures --profile quick
+    """
+
+
+def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that make a :class:`robustdl_lib.sweeps.Setting`; an empty text means the profile's own."""
+    options = [
+        click.option("--profile", default="quick", show_default=True, help=f"One of {', '.join(PROFILES)}."),
+        click.option("--noise", default="", help="A noise, such as symmetric:0.6."),
+        click.option("--methods", default="", help="Methods separated by spaces, such as 'cce gce:q=0.5'."),
+        click.option("--dataset", default="", help="A data set, such as digits."),
+        click.option("--seeds", default="", help="Seeds separated by spaces, such as '0 1 2'."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an option for each field of :class:`robustdl_lib.config.RunConfig`."""
+    for name, field in reversed(RunConfig.model_fields.items()):
+        many = get_origin(field.annotation) is tuple
+        kind = get_args(field.annotation)[0] if many else field.annotation
+        kind = kind if isinstance(kind, type) and not isinstance(kind, UnionType) else str
+        flag = f"--{name.replace('_', '-')}"
+        declaration = f"{flag}/--no-{flag[2:]}" if kind is bool else flag
+        more: dict[str, Any] = {} if kind is bool else {"type": kind, "multiple": many}
+        described = f"{field.description} (default {field.default})"
+        command = click.option(declaration, name, default=None, help=described, **more)(command)
+    return command
+
+
+@app.command()
+@click.option("--profile", default="quick", show_default=True, help=f"One of {', '.join(PROFILES)}.")
+@config_options
+def train(profile: str, **fields: Any) -> None:
+    """Train one run, print a line an epoch, and keep it under results/runs/PROFILE."""
+    cfg = profile_config(profile, **{name: value for name, value in fields.items() if value not in (None, ())})
+    shelf = paths.shelf("runs", profile)
+    resolve_device(cfg.device)
+    paths.require_writable(shelf)
+    if run := store.find(cfg, shelf):
+        click.echo(f"run {cfg.run_id} is there already: {run.folder}")
+        return
+    line = "epoch {epoch:3d}  loss {train_loss:8.4f}  test {test_acc:6.1%}  wrong labels fitted {fit_wrong:6.1%}"
+    sweeps.train_one(cfg, shelf, on_epoch=lambda row: click.echo(line.format(**row)))
+    click.echo(f"run {cfg.run_id}: {shelf / cfg.run_id}")
+
+
+@app.command()
+@click.argument("name", default="figures")
+@setting_options
+@click.option("--jobs", type=int, default=None, help="Processes at a time (default: one a core).")
+@click.option("--into", default="runs", show_default=True, help="Shelf to fill: runs, or reference to renew it.")
+@click.option("--quiet", is_flag=True, help="Print nothing but refusals.")
+def sweep(name: str, jobs: int | None, into: str, quiet: bool, **options: str) -> None:
+    """Train what the store lacks of the sweep NAME, and print its headline table."""
+    setting = _setting(**options)
+    rows = sweeps.run(name, setting.profile, jobs, shelf=into, into=into, quiet=quiet, **setting.changes())
+    if not quiet:
+        click.echo(_headline(summary.headline(rows)))
+
+
+@app.command()
+@setting_options
+@click.option("--shelf", default="runs", show_default=True, help="Whose rows: runs (made here), or reference.")
+@click.option("--quiet", is_flag=True, help="Print only where the figures are.")
+def figures(shelf: str, quiet: bool, **options: str) -> None:
+    """Draw every figure from the rows on disk, and say how far they lie from the reference."""
+    setting = _setting(**options)
+    configs = sweeps.plan("figures", setting)
+    place = paths.shelf(shelf, setting.profile)
+    if missing := sweeps.lacking(configs, [place]):
+        command = f"python -m robustdl_lib sweep figures --profile {setting.profile}"
+        raise ConfigError(f"{len(missing)} of {len(configs)} runs are not in {place}: train them first ({command} ...)")
+    runs = sweeps.found(configs, [place])
+    folder = paths.figures() / ("reference" if shelf == "reference" else "") / setting.slug
+    for figure in FIGURES:
+        _draw(figure, runs, folder)
+    if not quiet:
+        _print_comparison(summary.headline(sweeps.rows(runs)), configs, setting.profile, shelf)
+    click.echo(f"{len(FIGURES)} figures: {folder}")
+
+
+@app.command()
+@setting_options
+def status(**options: str) -> None:
+    """Say what the store holds of the figures' sweep, what it lacks, and how long that will take."""
+    setting = _setting(**options)
+    configs = sweeps.plan("figures", setting)
+    for shelf in store.SHELVES:
+        runs = sweeps.found(configs, [paths.shelf(shelf, setting.profile)])
+        seconds = [run.provenance["seconds"] for run in runs]
+        lacking = len(configs) - len(runs)
+        guess = (
+            f", about {lacking * sum(seconds) / len(seconds) / sweeps.cores() / 60:.0f} min to train" if runs else ""
+        )
+        click.echo(f"{shelf}: {len(runs)} of {len(configs)} runs of {setting.slug}" + (guess if lacking else ""))
+
+
+@app.command()
+@setting_options
+def setting(**options: str) -> None:
+    """Check a setting before any work, and print the name of its folders."""
+    checked = _setting(**options)
+    sweeps.plan("figures", checked)
+    click.echo(checked.slug)
+
+
+@app.command("list")
+def list_names() -> None:
+    """List every method, noise, data set, model, sweep and figure with its parameters and source."""
+    for table in (METHODS, NOISES, DATASETS, MODELS, SWEEPS, FIGURES):
+        click.echo(f"{table.kind}s" if table.kind != "noise" else "noises")
+        for name, entry in table.entries.items():
+            knobs = ", ".join(f"{knob}={'...' if value is None else value}" for knob, value in entry.defaults().items())
+            click.echo(f"  {name:<18} {knobs:<28} {entry.source}")
+
+
+@app.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter of the notebook.")
+@click.option("--where-known", nargs=2, multiple=True, metavar="NAME VALUE", help="The same, if it has such a one.")
+def notebook(source: Path, output: Path, given: tuple[Any, ...], where_known: tuple[Any, ...]) -> None:
+    """Execute the notebook SOURCE (.py or .ipynb) by papermill and write it to OUTPUT."""
+    notebooks.execute(source, output, dict(given), {name: value for name, value in where_known if value})
+    click.echo(f"{output}")
+
+
+@app.command()
+@click.argument("sources", nargs=-1, type=click.Path(path_type=Path))
+def build(sources: tuple[Path, ...]) -> None:
+    """Execute notebook SOURCES (.py) with their defaults and write the committed .ipynb beside each."""
+    for source in sources:
+        click.echo(f"{notebooks.build(source)}")
+
+
+@app.command()
+@click.argument("path", default="README.md", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def readme(path: Path) -> None:
+    """Write the headline table of the committed quick reference between its marks in the README."""
+    runs = sweeps.found(sweeps.plan("figures", sweeps.Setting()), [paths.shelf("reference", "quick")])
+    table = summary.markdown(summary.readable(summary.headline(sweeps.rows(runs))))
+    head, begin, rest = path.read_text().partition(MARKS[0])
+    tail = rest.partition(MARKS[1])[2]
+    if not begin or not tail:
+        raise ConfigError(f"{path} lacks the marks {MARKS[0].strip()} and {MARKS[1]}")
+    path.write_text(f"{head}{begin}\n{table}\n\n{MARKS[1]}{tail}")
+
+
+def _setting(profile: str, noise: str, methods: str, dataset: str, seeds: str) -> sweeps.Setting:
+    try:
+        numbers = [int(word) for word in seeds.split()]
+    except ValueError:
+        raise ConfigError(f"seeds are whole numbers separated by spaces, found {seeds!r}") from None
+    return sweeps.Setting(profile, noise or None, methods.split() or None, dataset or None, numbers or None)
+
+
+def _draw(figure: str, runs: list[store.Run], folder: Path) -> None:
+    """Draw one figure from the rows that its entry names, with where they come from beside it."""
+    wanted = FIGURES.entry(figure).meta["rows"]
+    if callable(wanted):
+        plots.save(figure, wanted(), folder, store.code_version())
+        return
+    rows = sweeps.rows(runs) if wanted == "runs" else pd.concat([run.p_y_frame() for run in runs], ignore_index=True)
+    plots.save(figure, rows, folder, store.sources(runs))
+
+
+def _headline(table: pd.DataFrame) -> str:
+    return summary.readable(table).to_string(index=False)
+
+
+def _print_comparison(ours: pd.DataFrame, configs: list[RunConfig], profile: str, shelf: str) -> None:
+    click.echo("Test accuracy in %, mean over seeds; lost = best minus last epoch.")
+    click.echo(_headline(ours))
+    reference = sweeps.found(configs, [paths.shelf("reference", profile)])
+    if shelf == "reference" or not reference:
+        click.echo("There is no committed reference for this setting." if shelf == "runs" else "")
+        return
+    table = summary.differences(ours, summary.headline(sweeps.rows(reference)))
+    click.echo("\nDistance of the last epoch from the committed reference (here minus reference, points):")
+    click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.1f}", na_rep="-"))
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"warning: {message}", err=True)
+
+
+def main() -> None:
+    """Run the command line; exit 2 for words it does not know, 1 for what it refuses or what failed, else 0."""
+    warnings.showwarning = _show_warning
+    try:
+        app.main(prog_name="robustdl_lib", standalone_mode=False)
+    except click.ClickException as error:
+        click.echo(f"error: {error.format_message()}", err=True)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped; what was finished is kept", err=True)
+        sys.exit(130)
+    except REFUSALS as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

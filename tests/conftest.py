@@ -1,0 +1,105 @@
+"""What every test shares: a results folder of its own, one thread, and the specs that sweep the registries."""
+
+import math
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+from robustdl_lib import RunConfig, data
+from robustdl_lib.registry import METHODS, NOISES, TABLES, Entry
+
+settings.register_profile(
+    "project",
+    max_examples=50,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("project")
+
+GRID = ["dm:beta=2,lam=0", "dm:beta=8,lam=0.5", "dm:beta=16,lam=1", "dm:beta=20,lam=2", "gce:q=0.3", "imae:T=2"]
+SHARES = ["ls:eps=0.25", "cp:eps=0.25", "boot_soft:eps=0.5", "boot_hard:eps=0.5", "proselflc:B=16,T=0.5"]
+DETACHED = ["cp:eps=0.25,detach=True", "boot_soft:eps=0.5,detach=True", "proselflc:detach=True"]
+SPECS = [*METHODS, *GRID, *SHARES, *DETACHED]
+"""Every registered method at its defaults, and more settings of those that ship with the library."""
+
+
+@pytest.fixture(autouse=True)
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Send whatever a test writes to its own folder, on one thread; take what it registers out again."""
+    monkeypatch.setenv("ROBUSTDL_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("ROBUSTDL_FIGURES", str(tmp_path / "figures"))
+    kept = [dict(table.entries) for table in TABLES]
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(1)
+    for table, entries in zip(TABLES, kept, strict=True):
+        table.entries.clear()
+        table.entries.update(entries)
+
+
+@pytest.fixture(scope="session")
+def digits() -> data.Data:
+    """The digits with 40 % symmetric noise, as the smoke profile loads them."""
+    return data.load(smoke())
+
+
+def smoke(**changes: object) -> RunConfig:
+    """Return the smoke profile's configuration on the processor, with ``changes``."""
+    return RunConfig(**{"model": "resnet8", "epochs": 2, "device": "cpu", **changes})
+
+
+def noise_spec(name: str, rate: float = 0.4) -> str:
+    """Return a spec of a registered noise, with its rate where it takes one."""
+    return f"{name}:rate={rate}" if "rate" in NOISES.entry(name).knobs.model_fields else name
+
+
+def knob_ends(entry: Entry) -> list[dict[str, float]]:
+    """Return settings with one knob at an end of its declared range: the last value inside where it is open."""
+    found: list[dict[str, float]] = []
+    for name, info in entry.knobs.model_fields.items():
+        for limit in info.metadata:
+            ends = {"ge": 0.0, "le": 0.0, "gt": math.inf, "lt": -math.inf}
+            for word, towards in ends.items():
+                if (bound := getattr(limit, word, None)) is not None:
+                    found.append({name: math.nextafter(bound, towards) if towards else float(bound)})
+    return found
+
+
+def random_batch(seed: int, count: int = 64, classes: int = 10, scale: float = 3.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return float64 logits [count, classes] and labels [count], the same for the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = scale * torch.randn(count, classes, generator=generator, dtype=torch.float64)
+    return logits, torch.randint(classes, (count,), generator=generator)
+
+
+def extreme_batch(dtype: torch.dtype = torch.float64, size: float = 80.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits with entries of +-size, so that p_y is almost 0, almost 1, and everything between."""
+    steps = torch.linspace(-size, size, 41, dtype=torch.float64)
+    one = torch.zeros(41, 5, dtype=torch.float64)
+    one[:, 0] = steps
+    against = torch.stack([steps, -steps, steps / 2, -steps / 2, torch.zeros_like(steps)], dim=1)
+    corners = size * torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=torch.float64)] * 5)
+    logits = torch.cat([one, against, corners]).to(dtype)
+    return logits, torch.arange(len(logits)) % 2
+
+
+def one_sentence(error: BaseException, *words: str) -> str:
+    """Check that a refusal is one sentence that contains ``words``, and return it."""
+    message = str(error)
+    assert message and "\n" not in message and not message.rstrip(".").count(". ")
+    missing = [word for word in words if word not in message]
+    assert not missing, f"{message!r} does not say {missing}"
+    return message
+
+
+@pytest.fixture
+def no_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield

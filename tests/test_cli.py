@@ -1,0 +1,164 @@
+"""The command line and the Makefile: what they do, and what they refuse in one sentence."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from robustdl_lib import cli, store, summary, sweeps
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBUSTDL_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("ROBUSTDL_FIGURES", str(tmp_path / "figures"))
+    return tmp_path
+
+
+@pytest.fixture
+def run(places, monkeypatch, capsys):
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["robustdl_lib", *words])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("sweep", "--methods", "gcee"), "unknown method 'gcee': did you mean 'gce'?"),
+        (("sweep", "--noise", "symetric:0.4"), "unknown noise 'symetric': did you mean 'symmetric'?"),
+        (("sweep", "--dataset", "digit"), "unknown data set 'digit': did you mean 'digits'?"),
+        (("sweep", "--profile", "quik"), "unknown profile 'quik': there is smoke, quick"),
+        (("sweep", "figure"), "unknown sweep 'figure': did you mean 'figures'?"),
+        (("sweep", "--noise", "symmetric:1.2"), "rate = '1.2'"),
+        (("sweep", "--noise", "symmetric:-0.1"), "rate = '-0.1'"),
+        (("sweep", "--noise", "symmetric:nan"), "rate = 'nan'"),
+        (("sweep", "--noise", "symmetric"), "'rate' is missing"),
+        (("sweep", "--methods", "gce:w=1"), "no parameter 'w', the parameters are: q"),
+        (("sweep", "--methods", "gce:q=2"), "q = '2'"),
+        (("sweep", "--seeds", "one"), "seeds are whole numbers"),
+        (("sweep", "--seeds", "-1"), "seed = -1"),
+        (("sweep", "--jobs", "0"), "jobs must be at least 1"),
+        (("sweep", "--into", "attic"), "unknown shelf 'attic'"),
+        (("train", "--profile", "smoke", "--epochs", "0"), "epochs = 0"),
+        (("train", "--profile", "smoke", "--device", "cuda:99"), "device 'cuda:99' is not there"),
+        (("train", "--profile", "smoke", "--lrr", "0.1"), "--lrr"),
+        (("train", "--profile", "smoke", "--batch-size", "many"), "'many' is not a valid integer"),
+        (("figures", "--profile", "smoke"), "train them first"),
+        (("notebook", "notebooks/09_none.py", "out.ipynb"), "there is no notebook"),
+    ],
+)
+def test_refusals_are_one_sentence_and_leave_nothing(run, places, words, said):
+    code, out, err = run(*words)
+    assert code != 0
+    assert said in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert not list(places.rglob("history.csv"))
+
+
+def test_a_results_root_that_cannot_be_written_is_refused(run, monkeypatch, tmp_path):
+    blocked = tmp_path / "a file"
+    blocked.write_text("")
+    monkeypatch.setenv("ROBUSTDL_RESULTS", str(blocked))
+    code, _, err = run("sweep", "--profile", "smoke", "--methods", "cce", "--seeds", "0")
+    assert code == 1
+    assert err.startswith("error: cannot write to")
+    assert err.count("\n") == 1
+
+
+def test_too_little_space_is_refused(run, monkeypatch):
+    monkeypatch.setattr("robustdl_lib.paths.LEAST_FREE_BYTES", 2**60)
+    code, _, err = run("sweep", "--profile", "smoke", "--methods", "cce", "--seeds", "0")
+    assert code == 1
+    assert "too little space" in err
+
+
+def test_train_prints_a_line_an_epoch_and_trains_once(run):
+    code, out, _ = run("train", "--profile", "smoke", "--method", "gce:q=0.5", "--noise", "symmetric:0.2")
+    assert code == 0
+    assert out.count("epoch ") == 2
+    code, out, _ = run("train", "--profile", "smoke", "--method", "gce:q=0.50", "--noise", "symmetric:.2")
+    assert code == 0
+    assert "is there already" in out
+
+
+def test_sweep_then_figures_then_status(run, places):
+    words = ("--profile", "smoke", "--methods", "cce gce", "--seeds", "0", "--noise", "symmetric:0.6")
+    code, out, _ = run("sweep", *words, "--jobs", "1", "--quiet")
+    assert (code, out) == (0, "")
+    code, out, _ = run("figures", *words)
+    assert code == 0
+    assert "no committed reference" in out
+    folder = places / "figures" / "smoke_symmetric-0.6_cce+gce_seeds-0"
+    for figure in cli.FIGURES:
+        assert {path.suffix for path in folder.glob(f"{figure}.*")} == {".png", ".svg", ".csv", ".json"}
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    run("figures", *words)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    code, out, _ = run("status", *words)
+    assert "runs: 3 of 3 runs" in out
+
+
+def test_a_truncated_file_is_named_ignored_and_retrained(run, places):
+    words = ("sweep", "--profile", "smoke", "--methods", "cce", "--seeds", "0", "--jobs", "1", "--quiet")
+    run(*words)
+    [history] = [p for p in places.rglob("history.csv") if "symmetric" in (p.parent / "config.json").read_text()]
+    whole = history.read_bytes()
+    history.write_bytes(whole[:100])
+    code, _, err = run(*words)
+    assert code == 0
+    assert str(history) in err
+    assert "cut short" in err
+    assert store.read(history.parent).history.shape == (2, 15)
+
+
+def test_list_names_every_entry(run):
+    code, out, _ = run("list")
+    assert code == 0
+    assert all(name in out for table in (cli.METHODS, cli.NOISES, cli.FIGURES) for name in table)
+
+
+def test_readme_shows_the_reference_rows(run, tmp_path):
+    copy = tmp_path / "README.md"
+    copy.write_text((ROOT / "README.md").read_text())
+    assert run("readme", str(copy))[0] == 0
+    assert copy.read_text() == (ROOT / "README.md").read_text()
+
+
+def test_reference_shows_what_the_project_claims():
+    """The quick profile's result, last epoch, mean over three seeds, 40 % symmetric noise."""
+    table = summary.headline(store.load_runs(shelf="reference", profile="quick")).set_index(["noise", "method"])
+    noisy = table.loc["symmetric:0.4"]
+    assert len(noisy) >= 8
+    assert (table["seeds"] == 3).all()
+    assert noisy.loc["cce", "lost"] >= 5
+    robust = [noisy.loc[[m for m in noisy.index if m.startswith(name)], "last_mean"].max() for name in ("dm", "gce")]
+    assert min(robust) >= noisy.loc["cce", "last_mean"] + 5
+    assert table.loc[("none", "cce"), "last_mean"] > noisy["last_mean"].max()
+
+
+def test_reference_is_whole_and_has_every_run_of_the_sweep():
+    configs = sweeps.plan("figures", sweeps.Setting(profile="quick"))
+    assert sweeps.lacking(configs, [ROOT / "results" / "reference" / "quick"]) == []
+
+
+def test_make_refuses_a_misspelt_variable():
+    made = subprocess.run(["make", "-n", "figures", "NOSIE=symmetric:0.6"], cwd=ROOT, capture_output=True, text=True)
+    assert made.returncode != 0
+    assert "unknown variable NOSIE" in made.stderr
+
+
+def test_make_without_a_target_prints_help():
+    made = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "make figures" in made.stdout

@@ -1,0 +1,84 @@
+"""Each place can be moved, and a place that cannot be written to is refused before any work."""
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from conftest import one_sentence
+
+from robustdl_lib import paths
+
+PLACES = {"ROBUSTDL_DATA": paths.data, "ROBUSTDL_RESULTS": paths.results, "ROBUSTDL_FIGURES": paths.figures}
+
+
+@pytest.mark.parametrize("variable", PLACES)
+def test_an_environment_variable_moves_a_place(
+    variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))
+    assert PLACES[variable]() == tmp_path / "elsewhere"
+
+
+@pytest.mark.parametrize("value", ["", None])
+@pytest.mark.parametrize("variable", PLACES)
+def test_an_unset_or_empty_variable_means_the_checkout(
+    variable: str, value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if value is None:
+        monkeypatch.delenv(variable, raising=False)
+    else:
+        monkeypatch.setenv(variable, value)
+    assert PLACES[variable]() == paths.ROOT / variable.removeprefix("ROBUSTDL_").lower()
+
+
+def test_a_relative_place_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROBUSTDL_RESULTS", "here")
+    assert paths.results() == tmp_path / "here"
+
+
+def test_runs_move_with_the_results_and_the_committed_shelf_stays() -> None:
+    assert paths.shelf("runs", "quick") == paths.results() / "runs" / "quick"
+    assert paths.shelf("reference", "quick") == paths.ROOT / "results" / "reference" / "quick"
+    moved = paths.results() / "reference" / "quick"
+    moved.mkdir(parents=True)
+    assert paths.shelf("reference", "quick") == moved
+
+
+def test_an_unknown_shelf_is_refused() -> None:
+    with pytest.raises(ValueError) as caught:
+        paths.shelf("attic", "quick")
+    one_sentence(caught.value, "'attic'", "reference, runs")
+
+
+def test_the_probe_leaves_nothing_behind(tmp_path: Path) -> None:
+    paths.require_writable(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_a_place_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError) as caught:
+        paths.require_writable(tmp_path / "file" / "runs")
+    one_sentence(caught.value, str(tmp_path / "file" / "runs"), "cannot write", "another place")
+
+
+def test_a_place_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(self: Path, content: bytes) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_bytes", denied)
+    with pytest.raises(OSError) as caught:
+        paths.require_writable(tmp_path)
+    one_sentence(caught.value, "Permission denied")
+
+
+def test_a_full_disk_is_refused_with_what_is_free_and_what_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(2**30, 2**30, 2**20))
+    with pytest.raises(OSError) as caught:
+        paths.require_writable(tmp_path)
+    assert str(caught.value).endswith("1.0 MiB free, at least 20 MiB are needed")

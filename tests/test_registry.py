@@ -1,0 +1,167 @@
+"""A spec means one thing: it is read, checked, and written back in one canonical form."""
+
+import math
+
+import pytest
+import torch
+from conftest import knob_ends, noise_spec, one_sentence
+from hypothesis import given
+from hypothesis import strategies as st
+
+from robustdl_lib import losses, weights
+from robustdl_lib.registry import METHODS, MODELS, NOISES, TABLES, Entry, Registry, SpecError, add, additions
+
+ENTRIES = [entry for table in TABLES for entry in table.entries.values()]
+
+
+def table_of(entry: Entry) -> Registry:
+    return next(table for table in TABLES if table.kind == entry.kind)
+
+
+@st.composite
+def knobbed(draw: st.DrawFn) -> tuple[Entry, dict[str, float]]:
+    """Draw a method and values inside the ranges that its knobs declare."""
+    entry = draw(st.sampled_from([entry for entry in METHODS.entries.values() if entry.knobs.model_fields]))
+    values = {}
+    for name, info in entry.knobs.model_fields.items():
+        if info.annotation is bool:
+            values[name] = draw(st.booleans())
+            continue
+        bounds = {word: getattr(limit, word) for limit in info.metadata for word in ("ge", "gt", "le", "lt") if hasattr(limit, word)}
+        low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
+        floats = st.floats(low, high, exclude_min="gt" in bounds, exclude_max="lt" in bounds, allow_subnormal=False)
+        values[name] = draw(floats | st.floats(low, high).map(lambda x: round(x, 3)).filter(lambda x: low < x < high))
+    return entry, values
+
+
+@given(knobbed())
+def test_a_canonical_spec_reads_back_as_the_same_values(drawn: tuple[Entry, dict[str, float]]) -> None:
+    entry, values = drawn
+    text = f"{entry.name}:" + ",".join(f"{name}={value!r}" for name, value in values.items())
+    parsed = METHODS.parse(text)
+    again = METHODS.parse(str(parsed))
+    assert parsed.values == values
+    assert again.values == values
+    assert str(again) == str(parsed)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry.kind}-{entry.name}")
+def test_every_entry_has_words_for_readers(entry: Entry) -> None:
+    assert entry.label
+    assert entry.source or entry.name == "none"
+    assert entry.name == entry.name.strip().lower() and not set(entry.name) & set(":,= ")
+    assert entry.function.__doc__ or entry.kind == "model"
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry.kind}-{entry.name}")
+def test_a_name_alone_is_canonical_unless_a_knob_is_required(entry: Entry) -> None:
+    table = table_of(entry)
+    if any(info.is_required() for info in entry.knobs.model_fields.values()):
+        with pytest.raises(SpecError, match="is missing"):
+            table.parse(entry.name)
+    else:
+        assert str(table.parse(entry.name)) == entry.name
+        assert table.parse(entry.name).label == entry.label
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "canonical"),
+    [
+        (METHODS, "gce:q=0.70", "gce"),
+        (METHODS, "gce:0.5", "gce:q=0.5"),
+        (METHODS, " gce : q = .5 ", "gce:q=0.5"),
+        (METHODS, "dm:lam=1,beta=16", "dm:beta=16,lam=1"),
+        (METHODS, "dm:beta=16,lam=0.50", "dm:beta=16"),
+        (METHODS, "cp:detach=true", "cp:detach=True"),
+        (NOISES, "symmetric:rate=0.40", "symmetric:0.4"),
+        (NOISES, "symmetric:4e-1", "symmetric:0.4"),
+    ],
+)
+def test_spellings_of_one_setting_are_one_spec(table: Registry, text: str, canonical: str) -> None:
+    assert str(table.parse(text)) == canonical
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "words"),
+    [
+        (METHODS, "gec", ["unknown method 'gec'", "did you mean 'gce'", "cce, mae, mse"]),
+        (METHODS, "zzz", ["unknown method", *METHODS]),
+        (METHODS, "gce:w=1", ["'gce'", "no parameter 'w'", "q"]),
+        (METHODS, "cce:q=1", ["no parameter 'q'", "none"]),
+        (METHODS, "gce:q=0", ["q = '0'", "greater than 0"]),
+        (METHODS, "gce:q=1.5", ["q = '1.5'", "less than or equal to 1"]),
+        (METHODS, "gce:q=much", ["q = 'much'", "number"]),
+        (METHODS, "gce:q=nan", ["q = 'nan'"]),
+        (METHODS, "dm:beta=inf", ["beta = 'inf'"]),
+        (METHODS, "gce:q=", ["q = ''"]),
+        (METHODS, "gce:", ["nothing follows the colon", "q"]),
+        (METHODS, "gce:q=0.5,q=0.6", ["q is given twice"]),
+        (METHODS, "dm:16,1", ["'1' is not knob=value", "beta, lam"]),
+        (METHODS, "cp:detach=perhaps", ["detach = 'perhaps'"]),
+        (METHODS, "", ["name:knob=value"]),
+        (NOISES, "symmetric:1.2", ["rate = '1.2'", "less than 1"]),
+        (NOISES, "symmetric:1", ["less than 1"]),
+        (NOISES, "symmetric:-0.1", ["greater than or equal to 0"]),
+        (NOISES, "symetric:0.4", ["did you mean 'symmetric'"]),
+        (MODELS, "resnet57", ["unknown model 'resnet57'", "resnet56"]),
+    ],
+)
+def test_a_bad_spec_is_refused_in_one_sentence(table: Registry, text: str, words: list[str]) -> None:
+    with pytest.raises(SpecError) as caught:
+        table.parse(text)
+    one_sentence(caught.value, *words)
+
+
+@pytest.mark.parametrize("progress", ["progress", "num_classes", "rng", "flips"])
+def test_what_the_caller_supplies_is_no_knob(progress: str) -> None:
+    assert all(progress not in entry.knobs.model_fields for entry in ENTRIES)
+
+
+def test_a_duplicate_name_is_refused_with_the_names_in_use() -> None:
+    with pytest.raises(SpecError) as caught:
+        METHODS.register("cce", label="again", source="nowhere", role="loss")
+    one_sentence(caught.value, "'cce' is registered twice", "gce")
+
+
+def test_a_decorated_function_refuses_what_its_spec_refuses() -> None:
+    logits, target = torch.zeros(1, 3), torch.eye(3)[:1]
+    for call in (lambda: losses.gce(logits, target, q=0.0), lambda: weights.dm(logits, target, beta=-1.0)):
+        with pytest.raises(SpecError):
+            call()
+
+
+def test_a_registry_is_a_mapping_from_names_to_functions() -> None:
+    assert METHODS["cce"] is METHODS.entries["cce"].function
+    assert "gce" in METHODS and "nothing" not in METHODS
+    assert list(METHODS) == list(METHODS.entries) and len(METHODS) == len(METHODS.entries)
+
+
+@pytest.mark.parametrize("name", list(NOISES))
+def test_a_single_required_knob_is_written_without_its_name(name: str) -> None:
+    assert "=" not in str(NOISES.parse(noise_spec(name)))
+
+
+def test_a_label_names_the_knobs_that_differ() -> None:
+    assert METHODS.parse("dm:beta=16,lam=1").label == "DM (beta = 16, lam = 1)"
+    assert METHODS.parse("dm").label == "DM"
+
+
+def test_only_what_comes_from_outside_is_sent_to_other_processes() -> None:
+    assert additions() == []
+
+    @METHODS.register("halved", label="halved", source="here", role="loss")
+    def halved(logits: torch.Tensor, target: torch.Tensor, *, by: float = 2.0) -> torch.Tensor:
+        """Cross entropy, divided."""
+        return losses.cce(logits, target) / by
+
+    sent = additions()
+    assert [entry.name for entry in sent] == ["halved"]
+    del METHODS.entries["halved"]
+    add(sent)
+    assert METHODS.parse("halved:by=4").values == {"by": 4.0}
+
+
+def test_the_ends_of_the_ranges_are_found_for_the_tests_that_sweep_them() -> None:
+    ends = knob_ends(METHODS.entry("gce"))
+    assert {"q": 1.0} in ends and any(0 < end["q"] < 1e-300 for end in ends)
+    assert {"eps": math.nextafter(1.0, 0.0)} in knob_ends(METHODS.entry("ls"))
