@@ -41,7 +41,7 @@ class RunConfig(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="initial weights and order of examples")
     noise_seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="which labels are wrong")
     split_seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="which examples train and which validate")
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto, cpu, cuda, cuda:1, mps")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:1")
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -98,7 +98,7 @@ def read(folder: Path) -> Run:
     config = RunConfig(**json.loads((folder / "config.json").read_text()))
     if config.run_id != folder.name:
         raise DamagedRun(f"{folder / 'config.json'} describes run {config.run_id}, not {folder.name}")
-    history = pd.read_csv(folder / "history.csv", float_precision="round_trip")
+    history = pd.read_csv(folder / "history.csv")
     with np.load(folder / "p_y.npz", allow_pickle=False) as arrays:
         histograms = {name: arrays[name].astype(np.int64) for name in arrays.files}
     return Run(folder, config, history, histograms, record)

@@ -50,7 +50,7 @@ def mode(method: str, *, values: bool = False) -> sp.Expr:
     try:
         roots = [root for root in sp.solve(sp.numer(stationary), p) if root.is_positive and root != 1]
     except NotImplementedError:
-        raise SpecError(f"the emphasis mode of {method!r} has no closed form; gradients.emphasis_mode finds it") from None
+        raise SpecError(f"the emphasis mode of {method!r} has no closed form, use gradients.emphasis_mode") from None
     return sp.simplify(roots[0]) if roots else sp.Integer(0)
 
 

@@ -68,7 +68,7 @@ def fit(cfg: RunConfig, data: Data, on_epoch: Callable[[dict[str, float]], None]
             loss = objective(logits.float(), labels, progress=step / total)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            lr = scheduler.get_last_lr()[0]
+            lr = float(scheduler.get_last_lr()[0])
             optimiser.step()
             scheduler.step()
             loss_sum += loss.detach() * len(labels)
@@ -152,7 +152,7 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
-    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    there = {"cpu": 1, "cuda": torch.cuda.device_count()}
     if (device.index or 0) >= there[device.type]:
         found = ", ".join(kind for kind, count in there.items() if count)
         raise ConfigError(f"device {name!r} is not there: this machine has {found}")

@@ -59,7 +59,7 @@ def run(places, monkeypatch, capsys):
     ],
 )
 def test_refusals_are_one_sentence_and_leave_nothing(run, places, words, said):
-    code, out, err = run(*words)
+    code, _, err = run(*words)
     assert code != 0
     assert said in err
     assert err.startswith("error: ")

@@ -1,0 +1,88 @@
+"""What the README shows is run: its code, its commands' names, its links."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sympy as sp
+import torch
+
+from robustdl_lib import cli, gradients, losses, notebooks, sweeps, symbols
+from robustdl_lib.registry import METHODS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SHELL = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+]
+
+
+def block(word: str) -> str:
+    return next(text for text in PYTHON if word in text)
+
+
+def test_the_loss_in_the_readme_is_one_function_that_everything_finds(tmp_path):
+    source = block("def focal")
+    assert source.count("def ") == 1
+    exec(source, vars(losses))
+    assert gradients.emphasis_mode("focal:gamma=2") == pytest.approx(0.0, abs=0.4)
+    p = np.linspace(0.01, 0.99, 99)
+    by_symbols = sp.lambdify(symbols.p, symbols.weight("focal:gamma=2", values=True))(p)
+    np.testing.assert_allclose(gradients.weight_curve("focal:gamma=2", p)["weight"], by_symbols, rtol=1e-9)
+    assert "focal" in METHODS
+    rows = sweeps.run("figures", profile="smoke", methods=["focal:gamma=3"], seeds=[0], jobs=1, quiet=True)
+    assert "focal:gamma=3" in set(rows["method"])
+
+
+def test_the_loss_of_a_script_trains_in_other_processes(capsys):
+    names: dict[str, object] = {}
+    exec(block("def half").replace("seeds=[0]", "seeds=[0], quiet=True"), names)
+    assert set(names["rows"]["method"]) == {"cce", "half"}  # type: ignore[index]
+    assert capsys.readouterr().out.startswith("0.0 ")
+
+
+def test_the_library_in_ten_lines_runs():
+    names: dict[str, object] = {}
+    exec(block("objective.build"), names)
+    assert torch.isfinite(names["logits"].grad).all()  # type: ignore[attr-defined]
+
+
+def test_every_command_names_something_that_there_is():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for words in (line.split() for line in SHELL if line):
+        if words[0] == "make":
+            assert words[1] in targets
+        else:
+            assert words[:3] == [".venv/bin/python", "-m", "robustdl_lib"]
+            assert words[3] in cli.app.commands
+
+
+def test_the_notebook_command_takes_its_parameter():
+    [words] = [re.findall(r'"[^"]*"|\S+', line) for line in SHELL if " notebook " in line]
+    values = notebooks.check(notebooks.read(ROOT / words[4]), {words[7]: words[8].strip('"')})
+    assert values
+
+
+def test_settings_in_the_readme_are_accepted():
+    for line in SHELL:
+        if line.startswith("make figures "):
+            given = dict(re.findall(r"(\w+)=(\"[^\"]*\"|\S+)", line))
+            plain = {name.lower(): value.strip('"') for name, value in given.items()}
+            methods, seeds = plain.get("methods"), plain.get("seeds")
+            if methods and "focal" in methods:
+                methods = methods.replace("focal:gamma=3", "cce")
+            sweeps.Setting(
+                profile=plain.get("profile", "quick"),
+                noise=plain.get("noise"),
+                methods=methods.split() if methods else None,
+                seeds=[int(seed) for seed in seeds.split()] if seeds else None,
+            )
+
+
+def test_links_lead_somewhere():
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / link).exists(), link
