@@ -58,7 +58,7 @@ env: .venv/.ready ## Build .venv from the lock (every other target does this fir
 figures: env ## Train what is missing, run the notebooks, draw every figure, compare with the reference
 	@name=$$($(RUN) setting $(SETTING)); \
 	$(RUN) sweep figures $(SETTING) $(if $(JOBS),--jobs '$(JOBS)') $(if $(QUIET),--quiet) > /dev/null; \
-	$(MAKE) --no-print-directory executed NAME="$$name"; \
+	$(MAKE) --no-print-directory -j2 executed NAME="$$name"; \
 	$(RUN) figures $(SETTING) $(if $(QUIET),--quiet)
 
 results: env ## Train what is missing of the sweep and print its headline table

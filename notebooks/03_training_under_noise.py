@@ -21,7 +21,7 @@ noise: str = ""  # empty: the profile's own
 dataset: str = ""  # empty: the profile's own
 methods: list = []  # empty: all methods of the sweep
 seeds: list = []  # empty: all seeds of the sweep
-jobs: int = 0  # 0: one process a core
+jobs: int = 0  # processes at a time; 0: one a core; in [0, 1024]
 
 # %% [markdown]
 # ## The runs
@@ -51,27 +51,20 @@ for spec in specs:
 #
 # The rate in a noise spec is the one asked for. Each label is drawn by itself, so the rate that comes out differs a
 # little, and differs between seeds. The validation set is cut from the same pool: **its labels are wrong as often**,
-# because whoever has no clean training set has no clean validation set either. Only the test set is clean.
+# because whoever has no clean training set has no clean validation set either. Only the test set is clean. Where no
+# label is wrong, whatever is said of wrong labels below is NaN.
 
 # %%
 drawn = {seed: data.load(config.replace(seed=seed, noise_seed=seed)) for seed in map(int, noisy["seed"].unique())}
 flips = DATASETS.parse(config.dataset).entry.meta.get("flips")
 classes = next(iter(drawn.values())).num_classes
 asked = transition_matrix(config.noise, num_classes=classes, flips=flips)
-rates = pd.DataFrame.from_dict(
-    {
-        seed: {
-            "asked for": 100 * (1 - asked.diagonal()[found.noise.clean].mean()),
-            "all given labels": 100 * found.noise.rate,
-            "training set": 100 * float(found.train.mislabelled.float().mean()),
-            "validation set": 100 * float(found.val.mislabelled.float().mean()),
-            "test set": 100 * float(found.test.mislabelled.float().mean()),
-        }
-        for seed, found in drawn.items()
-    },
-    orient="index",
-)
-rates.rename_axis("wrong labels (%), seed").round(1)
+rates = pd.DataFrame(index=pd.Index(drawn, name="wrong labels (%), seed"))
+rates["asked for"] = [100 * (1 - asked.diagonal()[found.noise.clean].mean()) for found in drawn.values()]
+rates["all given labels"] = [100 * found.noise.rate for found in drawn.values()]
+for part in ("train", "val", "test"):
+    rates[part] = [100 * float(getattr(found, part).mislabelled.double().mean()) for found in drawn.values()]
+rates.round(1)
 
 # %% [markdown]
 # The realised transition matrix says the rest: row $i$ holds how often an example of true class $i$ was given each
@@ -97,11 +90,11 @@ plots.FIGURES["learning_curves"](rows)
 
 # %% [markdown]
 # In the committed rows CCE climbs in the first half, then loses what it had, while MSE and GCE keep nearly all of
-# theirs. DM and IMAE are the least smooth: in the first half they jump up and down, and only when the learning rate
-# falls do they settle, DM above all others. The likely cause is their derivative normalisation: the derivatives of a
+# theirs. DM and IMAE are the least smooth: past the middle they still jump up and down, and only when the learning
+# rate falls do they settle, DM above all others. The likely cause is their derivative normalisation: the derivatives of a
 # batch are divided by the sum of the weights, so the steps do not become smaller as the examples are fitted.
 #
-# It also shows how one can deceive oneself. *Best of each run* picks the best of many jumping values on the test set,
+# The next table shows how one can deceive oneself. *Best of each run* picks the best of many jumping values on the test set,
 # run by run; *best of the mean* averages the seeds first. The first is what papers call "best" and is flattering.
 
 # %%
@@ -113,7 +106,7 @@ falls = pd.DataFrame(
         "best of the mean": curves.max(),
         "at epoch": curves.idxmax(),
         "last": curves.iloc[-1],
-        "largest fall in an epoch": -curves.diff().min(),
+        "largest fall in an epoch": (-curves.diff().min()).clip(lower=0),
     }
 ).rename(index=lambda spec: METHODS.parse(spec).label)
 falls.rename_axis("test accuracy (%)").round(1)
@@ -181,7 +174,8 @@ plots.FIGURES["fitting"](rows)
 # %%
 ending = summary.final_readings(noisy)
 print("over all runs, the last epoch's test accuracy correlates with")
-for column, words in {"clean_acc": "clean labels fitted", "fit_wrong": "wrong labels fitted", "corrected": "corrected"}.items():
+fits = {"clean_acc": "clean labels fitted", "fit_wrong": "wrong labels fitted", "corrected": "wrong ones corrected"}
+for column, words in fits.items():
     print(f"  {words:20} {ending['last'].corr(ending[column]):+.2f}")
 trained = ending[ending["clean_acc"] > 95]
 print(f"in the {len(trained)} of {len(ending)} runs that fit over 95 % of the clean labels, with")
@@ -211,10 +205,9 @@ plots.FIGURES["headline"](rows)
 # of *keeping* what was learnt.
 #
 # The spread over seeds belongs to the result; a seed also draws its own wrong labels, more of them or fewer. MAE's
-# spread is several times that of the others, because it loses whole classes: trained again with seed 1, its network
-# never predicts four of the ten digits. The weight $2 p_y (1 - p_y)$ vanishes with $p_y$, so a class that starts
-# behind gets no push to catch up in so few steps. That is a limit of short training, not a proof against MAE
-# (exercise 3).
+# spread is several times that of the others, and it leaves clean labels unfitted too. The likely cause: its weight
+# $2 p_y (1 - p_y)$ vanishes with $p_y$, so a class that starts behind gets no push to catch up in so few steps. That
+# is a limit of short training, not a proof against MAE (exercise 3).
 #
 # ### Can one stop early?
 #
@@ -223,7 +216,7 @@ plots.FIGURES["headline"](rows)
 # survives, at a price: the difference to the oracle. For a method that does not fall, stopping early gains nothing.
 
 # %%
-ceiling = 100 - rates["validation set"].mean()
+ceiling = 100 - rates["val"].mean()
 print(f"a perfect network reaches {ceiling:.1f} % on the noisy validation set")
 gain = table[table["noise"] == config.noise].set_index("label")
 stopping = pd.DataFrame({"selected - last": gain["selected_mean"] - gain["last_mean"]})
@@ -275,11 +268,11 @@ why.rename(index=lambda spec: METHODS.parse(spec).label).round(2)
 assert (rows.groupby("run_id").size() == config.epochs).all()
 assert noisy["fit_wrong"].isna().all() == (max(found.noise.rate for found in drawn.values()) == 0)
 assert ((noisy["fit_wrong"] + noisy["corrected"]).dropna() <= 1 + 1e-5).all()
-assert (ending["last"] <= ending["oracle"]).all() and (ending["selected"] <= ending["oracle"]).all()
-assert (rates["test set"] == 0).all()
+assert (ending[["last", "selected"]].max(axis=1) <= ending["oracle"]).all()
+assert (rates["test"] == 0).all()
 tolerance = 400 * (asked.diagonal().mean() * (1 - asked.diagonal().mean()) / len(first.labels)) ** 0.5
 assert ((rates["all given labels"] - rates["asked for"]).abs() <= tolerance).all()
-print(f"{rows['run_id'].nunique()} runs are complete; realised noise rates lie within {tolerance:.1f} points of those asked for")
+print(f"{rows['run_id'].nunique()} runs are complete; no realised rate is off by more than {tolerance:.1f} points")
 
 # %%
 names = {spec: METHODS.parse(spec).name for spec in specs}
@@ -288,16 +281,18 @@ committed = profile == "quick" and not (noise or dataset or seeds)
 if committed and "cce" in specs:
     fall = (ending["oracle"] - ending["last"])[ending["method"] == "cce"].mean()
     assert fall >= 5, f"CCE lost only {fall:.1f} points"
-    print(f"CCE ends {fall:.1f} points below its own best epoch, and {curves['cce'].max() - mean_last['cce']:.1f} below its mean curve's")
+    print(f"CCE ends {fall:.1f} points below each run's best epoch,")
+    print(f"and {curves['cce'].max() - mean_last['cce']:.1f} below the best of its mean curve")
     for name in {"dm", "gce"} & set(names.values()):
         assert mean_last[[s for s in specs if names[s] == name]].max() >= mean_last["cce"] + 5
-    assert on_wrong["cce"] > share and (on_wrong.drop("cce") < share).all()
+    assert on_wrong["cce"] > share
+    assert on_wrong.drop("cce").max() < share or weighing == ["cce"]
     assert table.loc[table["noise"] == "none", "last_mean"].max() > mean_last.max()
 
 # %% [markdown]
 # ## Summary
 #
-# - Wrong labels are first the examples with a small $p_y$; cross entropy looks hardest at exactly these, and in the end knows them by heart.
+# - Wrong labels are first the examples with a small $p_y$; cross entropy looks hardest at exactly these, and learns them by heart.
 # - Methods differ less in their best epoch than in whether they keep it: report the last epoch, and mark the oracle as one.
 # - Moving the emphasis away from $p_y = 0$ is what protects; moving it too far (MAE here) costs clean examples that are hard.
 #
@@ -305,6 +300,6 @@ if committed and "cce" in specs:
 #
 # 1. Run this notebook with `noise="symmetric:0.6"`. Which methods still keep their best? The talk moves DM's mode from 1/2 to 2/3 there: add `dm:beta=12,lam=2` to `methods` and see.
 # 2. With `noise="asymmetric:0.4"` only some classes are affected. Look at the transition matrix: by how much does the true label still lead in its row? What happens to `corrected`?
-# 3. Train MAE for longer: `train.train(longer, data.load(longer))` with `longer = config.replace(method="mae", seed=1, noise_seed=1, epochs=200)`. Do the classes that it gave up return?
+# 3. Train MAE for longer: `train.train(longer, data.load(longer))` with `longer = config.replace(method="mae", seed=1, noise_seed=1, epochs=200)`. Which digits does it never predict after 50 epochs, and do they return?
 # 4. Compare `symmetric:0.4` with `symmetric_all:0.4`. Which is the easier one, and what rate is realised?
-# 5. Compute the emphasis on wrong labels at the last epoch from each method's own histogram. Why is it large for DM although it fits hardly any of them?
+# 5. Compute the emphasis on wrong labels at the last epoch from each method's own histogram. Why does it exceed their share of the examples even for DM, which fits hardly any of them?

@@ -105,7 +105,7 @@ def figures(shelf: str, quiet: bool, **options: str) -> None:
     runs = sweeps.found(configs, [place])
     folder = paths.figures() / ("reference" if shelf == "reference" else "") / setting.slug
     for figure in FIGURES:
-        _draw(figure, runs, folder)
+        draw(figure, runs, folder)
     if not quiet:
         _print_comparison(summary.headline(sweeps.rows(runs)), configs, setting.profile, shelf)
     click.echo(f"{len(FIGURES)} figures: {folder}")
@@ -186,7 +186,7 @@ def _setting(profile: str, noise: str, methods: str, dataset: str, seeds: str) -
     return sweeps.Setting(profile, noise or None, methods.split() or None, dataset or None, numbers or None)
 
 
-def _draw(figure: str, runs: list[store.Run], folder: Path) -> None:
+def draw(figure: str, runs: list[store.Run], folder: Path) -> None:
     """Draw one figure from the rows that its entry names, with where they come from beside it."""
     wanted = FIGURES.entry(figure).meta["rows"]
     if callable(wanted):

@@ -58,12 +58,17 @@ def mse(logits: Tensor, target: Tensor) -> Tensor:
 
 
 @METHODS.register(
-    "gce", label="GCE", source="Talk, eq. 1; Zhang and Sabuncu 2018", role="loss", formula="(1 - p**q) / q"
+    "gce",
+    label="GCE",
+    source="Talk, eq. 1; Zhang and Sabuncu 2018",
+    role="loss",
+    formula="(1 - p**q) / q",
+    shows=("q",),
 )
-def gce(logits: Tensor, target: Tensor, *, q: Annotated[float, Field(gt=0, le=1)] = 0.7) -> Tensor:
+def gce(logits: Tensor, target: Tensor, *, q: Annotated[float, Field(ge=1e-12, le=1)] = 0.7) -> Tensor:
     """Generalised cross entropy, L = (1 - p_y^q) / q, in [0, 1/q]: CCE as q -> 0, MAE at q = 1.
 
-    logits [N, C] real, target [N, C] on the simplex, q in (0, 1] -> [N]. Weight 2 p_y^q (1 - p_y), emphasis
+    logits [N, C] real, target [N, C] on the simplex, q in [1e-12, 1] -> [N]. Weight 2 p_y^q (1 - p_y), emphasis
     mode q / (q + 1). Source: Talk, eq. 1 to 3; Zhang and Sabuncu 2018 (arXiv 1805.07836).
     Raises ValueError when the shapes differ, SpecError when q is out of its range.
     """

@@ -115,6 +115,7 @@ def _run(path: Path, values: Mapping[str, Any]) -> None:
     """Execute a notebook in place, from the project's root, without a progress bar."""
     os.environ.setdefault("TQDM_DISABLE", "1")
     settings: dict[str, Any] = {"kernel_name": KERNEL, "progress_bar": False, "cwd": str(paths.ROOT)}
+    settings["extra_arguments"] = ["--IPKernelApp.log_level=40"]  # not a warning about the loopback a notebook
     papermill.execute_notebook(path, path, parameters=dict(values), **settings)
 
 
@@ -140,6 +141,8 @@ def _typed(name: str, text: str, known: Mapping[str, Any]) -> Any:
 def _check_range(name: str, value: Any, help_text: str) -> None:
     if stated := RANGE.search(help_text or ""):
         low, high = (float(bound) for bound in stated.groups())
+        if value == []:
+            raise ConfigError(f"{name} needs at least one number in [{low:g}, {high:g}]")
         for number in value if isinstance(value, list) else [value]:
             if not isinstance(number, int | float) or not low <= number <= high:
                 raise ConfigError(f"{name} lies in [{low:g}, {high:g}], found {number!r}")

@@ -76,9 +76,11 @@ class Spec:
 
     @property
     def label(self) -> str:
-        """The words for a legend: the entry's label and, in brackets, the knobs that differ from the defaults."""
-        knobs = str(self).partition(":")[2]
-        return f"{self.entry.label} ({knobs.replace(',', ', ').replace('=', ' = ')})" if knobs else self.entry.label
+        """The words for a legend: the entry's label and, in brackets, the knobs it always ``shows`` or that differ."""
+        defaults = self.entry.defaults()
+        always = self.entry.meta.get("shows", ())
+        knobs = [f"{name} = {_plain(v)}" for name, v in self.values.items() if name in always or v != defaults[name]]
+        return f"{self.entry.label} ({', '.join(knobs)})" if knobs else self.entry.label
 
 
 class Registry(Mapping[str, Callable[..., Any]]):
@@ -206,7 +208,7 @@ def _listing(entry: Entry) -> str:
 
 
 def _plain(value: Any) -> str:
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 METHODS = Registry("method", context=("progress",))
@@ -221,7 +223,7 @@ TABLES = (METHODS, NOISES, DATASETS, MODELS, SWEEPS, FIGURES)
 def additions() -> list[Entry]:
     """Return the entries that come from outside the package, to be sent to other processes."""
     entries = [entry for table in TABLES for entry in table.entries.values()]
-    return [entry for entry in entries if not entry.function.__module__.startswith("robustdl_lib.")]
+    return [entry for entry in entries if not (entry.function.__module__ or "").startswith("robustdl_lib.")]
 
 
 def add(entries: list[Entry]) -> None:

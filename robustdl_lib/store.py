@@ -4,6 +4,8 @@ A folder is written under a temporary name and moved when whole. ``provenance.js
 checksum of every other file: a folder cut short is named, ignored, and trained again.
 """
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -11,7 +13,10 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import uuid
 import warnings
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -95,7 +100,10 @@ def read(folder: Path) -> Run:
             raise DamagedRun(f"{folder / name} is missing")
         if _sha256(folder / name) != record["sha256"].get(name):
             raise DamagedRun(f"{folder / name} is not as it was written: it was cut short or changed")
-    config = RunConfig(**json.loads((folder / "config.json").read_text()))
+    try:
+        config = RunConfig(**json.loads((folder / "config.json").read_text()))
+    except ValueError as error:
+        raise DamagedRun(f"{folder / 'config.json'} cannot be used: {error}") from None
     if config.run_id != folder.name:
         raise DamagedRun(f"{folder / 'config.json'} describes run {config.run_id}, not {folder.name}")
     history = pd.read_csv(folder / "history.csv")
@@ -190,7 +198,8 @@ def keep_noise(shelf: Path, cfg: RunConfig, data: Data) -> Path:
     """Keep the noise draw of (data set, noise, noise_seed) as a file beside the runs, and return its path.
 
     It holds the given and the true labels of train and validation and the realised matrix. A draw that is there
-    must be the same: raises ValueError when it differs, since rows trained on the two could not be compared.
+    must be the same: raises ValueError when it differs, since rows trained on the two could not be compared. One
+    that cannot be read is named in a warning and written again.
     """
     name = f"{cfg.dataset}-{cfg.noise}-{cfg.noise_seed}".replace(":", "_").replace("/", "_")
     path, noise = shelf / "noise" / f"{name}.npz", data.noise
@@ -198,12 +207,11 @@ def keep_noise(shelf: Path, cfg: RunConfig, data: Data) -> Path:
     if path.is_file():
         try:
             with np.load(path, allow_pickle=False) as kept:
-                same = all(np.array_equal(kept[key], value) for key, value in arrays.items())
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise ValueError(f"{path} cannot be read ({error}); remove it and the noise is drawn again") from None
-        if not same:
+                if all(np.array_equal(kept[key], value) for key, value in arrays.items()):
+                    return path
             raise ValueError(f"{path} holds another draw of this noise; runs trained on the two cannot be compared")
-        return path
+        except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            warnings.warn(f"drawn again: {path} cannot be read ({error})", stacklevel=2)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{os.getpid()}-{path.name}")
     np.savez_compressed(part, allow_pickle=False, **arrays)
@@ -220,16 +228,28 @@ def clear_leftovers(shelf: Path) -> int:
 
 
 def _move_in_place(part: Path, final: Path) -> None:
-    if final.is_dir():
+    """Give ``part`` its name. A whole run of that name is kept; a damaged one makes room, whoever else is at it."""
+    for _ in range(100):
+        try:
+            part.rename(final)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
         try:
             read(final)
             return
         except DamagedRun:
-            shutil.rmtree(final)
-    try:
-        part.rename(final)
-    except OSError:
-        read(final)  # another process was first: its run must be whole
+            _remove(final)
+    raise DamagedRun(f"{final} is damaged and cannot be replaced")
+
+
+def _remove(folder: Path) -> None:
+    """Take a folder away in one step, then delete it; nothing to do where another process was first."""
+    aside = folder.with_name(f".part-{folder.name}-{os.getpid()}-{uuid.uuid4().hex}")
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _provenance(folder: Path) -> dict[str, Any]:
@@ -263,6 +283,8 @@ def _shelves(shelf: str | None = None, profile: str | None = None) -> Iterator[P
 
 
 def _canonical(name: str, value: Any) -> list[Any]:
+    if name == "milestones":
+        return [tuple(value)]
     values = list(value) if isinstance(value, list | tuple | set) else [value]
     if name in ("dataset", "noise", "method", "model"):
         return [getattr(RunConfig(**{name: item}), name) for item in values]

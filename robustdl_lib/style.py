@@ -1,7 +1,7 @@
 """How figures look: one colour, line and marker a method, small multiples, labels beside lines, and their bytes.
 
 A method keeps its style whichever others are drawn with it. Hue is never the only difference: line, marker,
-lightness or a label beside the line tells methods apart in grey too.
+lightness or a label beside the line tells methods apart in grey too. Every drawn line carries its name as gid.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from typing import Any
 import matplotlib
 import matplotlib.style
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
@@ -25,32 +26,42 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from robustdl_lib.registry import METHODS
+from robustdl_lib.registry import METHODS, Spec
 
-SAVED_DPI = 150
+SAVED_DPI = 130
 SHOWN_DPI = 90
-BACKDROP = "0.72"
 INK = "0.25"
-DASHED, DOTTED, DASHDOT = (0, (5, 2)), (0, (1.2, 1.2)), (0, (6, 2, 1.2, 2))
+LABEL_INCHES = 0.155
+DASHED, DOTTED, DASHDOT, LONG = (0, (5, 2)), (0, (1.2, 1.2)), (0, (6, 2, 1.2, 2)), (0, (10, 1.5))
 VARIANTS = ("-", DASHED, DASHDOT, DOTTED)
-Dashes = str | tuple[int, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class Style:
-    """What tells one method from another; the keywords of a matplotlib line."""
+    """What tells one method from another."""
 
     color: str
-    linestyle: Dashes
-    marker: str
+    linestyle: Any = "-"
+    marker: str = ""
+
+    def line(self, **more: Any) -> dict[str, Any]:
+        """Return the keywords of a matplotlib line, without markers, and ``more``."""
+        return {"color": self.color, "linestyle": self.linestyle, **more}
+
+    def dot(self, *, hollow: bool = False, **more: Any) -> dict[str, Any]:
+        """Return the keywords of a matplotlib marker, filled or ``hollow``, and ``more``."""
+        face = "white" if hollow else self.color
+        return {"color": self.color, "linestyle": "", "marker": "o", "markerfacecolor": face, **more}
 
 
-CLEAN = Style("#000000", DASHED, "")
+PLAIN = Style(INK)
+BACKDROP = Style("0.72")
+CLEAN = Style("#000000", DASHED)
 STYLES = {
     "cce": Style("#d55e00", "-", "o"),
     "mae": Style("#9a8f00", DASHED, "s"),
     "mse": Style("#56b4e9", DASHDOT, "^"),
-    "gce": Style("#009e73", "-", "D"),
+    "gce": Style("#009e73", LONG, "D"),
     "imae": Style("#e78ac3", DASHED, "v"),
     "dm": Style("#0072b2", "-", "P"),
     "ls": Style("#e69f00", DOTTED, "<"),
@@ -99,15 +110,17 @@ def order(specs: Iterable[str]) -> list[str]:
     names = [*STYLES, *(name for name in METHODS if name not in STYLES)]
     parsed = {spec: METHODS.parse(spec) for spec in dict.fromkeys(specs)}
 
-    def place(spec: str) -> tuple[int, str]:
-        return names.index(parsed[spec].name), str([f"{value:09.3f}" for value in parsed[spec].values.values()])
+    def place(spec: str) -> tuple[int, list[Any]]:
+        return names.index(parsed[spec].name), list(parsed[spec].values.values())
 
     return sorted(parsed, key=place)
 
 
-def label(spec: str) -> str:
-    """Return a method's words for a legend; raises SpecError for an unknown method."""
-    return METHODS.parse(spec).label
+def labels(specs: Iterable[str]) -> dict[str, str]:
+    """Return the words for each spec in a legend; where one method stands several times, with all its knobs."""
+    parsed = {spec: METHODS.parse(spec) for spec in dict.fromkeys(specs)}
+    names = [found.name for found in parsed.values()]
+    return {spec: _all_knobs(found) if names.count(found.name) > 1 else found.label for spec, found in parsed.items()}
 
 
 def canvas(rows: int, columns: int, size: tuple[float, float], **shared: Any) -> tuple[Chart, list[Axes]]:
@@ -119,6 +132,8 @@ def canvas(rows: int, columns: int, size: tuple[float, float], **shared: Any) ->
         ax.grid(color="0.92", linewidth=0.6)
         ax.set_axisbelow(True)
         ax.tick_params(labelsize=8, color="0.6")
+        ax.xaxis.label.set_size(9)
+        ax.yaxis.label.set_size(9)
     return chart, axes
 
 
@@ -127,13 +142,12 @@ def multiples(specs: Sequence[str], xlabel: str, ylabel: str) -> tuple[Chart, di
     columns = min(4, len(specs) + 1)
     rows = math.ceil((len(specs) + 1) / columns)
     chart, axes = canvas(rows, columns, (2.75 * columns, 1.95 * rows + 0.5), sharex=True, sharey=True)
-    panels = dict(zip(specs, axes, strict=False))
+    panels, words = dict(zip(specs, axes, strict=False)), labels(specs)
     for index, (spec, ax) in enumerate(panels.items()):
-        ax.set_title(label(spec), color=style(spec).color, fontsize=9, fontweight="bold", loc="left", pad=3)
-        ax.set_ylabel("" if index % columns else ylabel, fontsize=9)
-        if index + columns >= len(specs):
-            ax.set_xlabel(xlabel, fontsize=9)
-            ax.tick_params(labelbottom=True)
+        ax.set_title(words[spec], color=style(spec).color, fontsize=9, fontweight="bold", loc="left", pad=3)
+        ax.set_ylabel("" if index % columns else ylabel)
+        ax.set_xlabel(xlabel if index // columns == (len(specs) - 1) // columns else "")
+        ax.tick_params(labelbottom=index + columns >= len(specs))
     for ax in axes[len(specs) :]:
         ax.set_axis_off()
     return chart, panels, axes[len(specs)]
@@ -145,9 +159,48 @@ def key(ax: Axes, handles: Sequence[tuple[str, Any]], **place: Any) -> None:
     ax.legend([artist for _, artist in handles], [words for words, _ in handles], **placed)
 
 
-def sample(look: Style, **changes: Any) -> Line2D:
-    """Return a short line in a style, for a key."""
-    return Line2D([], [], color=look.color, linestyle=look.linestyle, **changes)
+def sample(words: str, **keywords: Any) -> tuple[str, Line2D]:
+    """Return an entry of a key: a short line or marker with the keywords of :class:`Style`'s methods."""
+    return words, Line2D([], [], **keywords)
+
+
+def band(ax: Axes, line: pd.DataFrame, look: Style, gid: str, width: float = 1.6) -> None:
+    """Draw the mean as a line and the range from min to max as a band."""
+    ax.fill_between(line.index, line["min"], line["max"], color=look.color, alpha=0.2, linewidth=0)
+    ax.plot(line["mean"], **look.line(linewidth=width, gid=gid))
+
+
+def curves(ax: Axes, rows: pd.DataFrame, column: str, looks: dict[str, Style], columns: int = 1) -> None:
+    """Draw a curve over p a method, its peak marked and told in a legend under the axes."""
+    words = labels(looks)
+    for spec in (spec for spec in looks if spec in set(rows["method"])):
+        line, look = rows[rows["method"] == spec].reset_index(drop=True), looks[spec]
+        peak = int(line[column].idxmax())
+        told = f"{words[spec]}, $\\psi$ = {line['p'][peak]:.2f}"
+        marked: dict[str, Any] = {"marker": look.marker, "markevery": [peak], "clip_on": False}
+        ax.plot(line["p"], line[column], label=told, **look.line(gid=f"{spec}/{column}", **marked))
+    place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "ncols": columns}
+    ax.legend(frameon=False, fontsize=8, handlelength=2.8, **place)
+
+
+def best_and_last(ax: Axes, mean: pd.Series, look: Style) -> None:
+    """Mark the best and the last epoch of a line and write their values in the corner."""
+    best, last = mean.idxmax(), mean.index[-1]
+    ax.plot([best], [mean[best]], **look.dot(hollow=True, markersize=5))
+    ax.plot([last], [mean[last]], **look.dot(markersize=5))
+    words = f"{mean[best]:.0f} $\\rightarrow$ {mean[last]:.0f}"
+    ax.text(0.97, 0.06, words, transform=ax.transAxes, ha="right", fontsize=9, fontweight="bold", color=look.color)
+
+
+def bins(ax: Axes, counts: pd.Series, gid: str, **look: Any) -> None:
+    """Draw a histogram over equal bins of [0, 1], given by their middles."""
+    ax.stairs(counts.to_numpy(), np.linspace(0.0, 1.0, len(counts) + 1), gid=gid, **look)
+
+
+def say_if_empty(ax: Axes, count: int, words: str) -> None:
+    """Write in the middle of a panel why nothing is in it."""
+    if not count:
+        ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", fontsize=9, color=INK)
 
 
 def end_labels(ax: Axes, ends: Sequence[tuple[str, float, float, str]], height: float) -> None:
@@ -156,24 +209,24 @@ def end_labels(ax: Axes, ends: Sequence[tuple[str, float, float, str]], height: 
     ends: (words, x, y, colour) a line, with y in the axes' limits, which must be set; height of the axes in inches.
     """
     low, high = ax.get_ylim()
-    places = spread([(y - low) / (high - low) for _, _, y, _ in ends], 0.155 / height)
+    places = spread([(y - low) / (high - low) for _, _, y, _ in ends], LABEL_INCHES / height)
     for (words, x, y, color), place in zip(ends, places, strict=True):
-        arrow = {"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 1}
-        ax.annotate(
-            words, (x, y), (1.06, float(place)), textcoords="axes fraction", va="center", fontsize=8, color=color,
-            arrowprops=arrow, annotation_clip=False,
-        )  # fmt: skip
+        arrow = {"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 1, "relpos": (0, 0.5)}
+        said: dict[str, Any] = {"fontsize": 8, "color": color, "va": "center", "annotation_clip": False}
+        ax.annotate(words, (x, y), (1.06, float(place)), textcoords="axes fraction", arrowprops=arrow, **said)
 
 
 def spread(places: Sequence[float], gap: float) -> NDArray[np.float64]:
     """Return places in [0, 1], in the same order, at least ``gap`` apart and moved as little as possible.
 
     The least squares move is an isotonic regression of the places less the room that those below them take.
+    Where not all fit, the gap is narrowed.
     """
-    ranks = np.argsort(np.argsort(places, kind="stable"))
-    room = gap * np.arange(len(places))
-    free = isotonic_regression(np.sort(places) - room).x if len(places) else room
-    return (np.clip(free, 0.0, max(0.0, 1.0 - room[-1:].sum())) + room)[ranks]
+    if not len(places):
+        return np.empty(0)
+    room = min(gap, 1 / max(1, len(places) - 1)) * np.arange(len(places))
+    free = isotonic_regression(np.sort(places) - room).x
+    return (np.clip(free, 0.0, 1.0 - room[-1]) + room)[np.argsort(np.argsort(places, kind="stable"))]
 
 
 def render(chart: Figure, kind: str, dpi: int = SAVED_DPI) -> bytes:
@@ -195,12 +248,12 @@ def write(files: dict[str, bytes], folder: Path) -> None:
             parts[Path(part)] = folder / name
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
-            os.chmod(part, 0o644)
-        for part_path, final in parts.items():
-            part_path.replace(final)
+            Path(part).chmod(0o644)
+        for temporary, final in parts.items():
+            temporary.replace(final)
     finally:
-        for part_path in parts:
-            part_path.unlink(missing_ok=True)
+        for temporary in parts:
+            temporary.unlink(missing_ok=True)
 
 
 def record(content: dict[str, Any], table: bytes) -> bytes:
@@ -209,9 +262,17 @@ def record(content: dict[str, Any], table: bytes) -> bytes:
     return (json.dumps(whole, indent=1, sort_keys=True) + "\n").encode()
 
 
+def _all_knobs(spec: Spec) -> str:
+    knobs = [
+        f"{knob} = {value:g}" if isinstance(value, float) else f"{knob} = {value}"
+        for knob, value in spec.values.items()
+    ]
+    return f"{spec.entry.label} ({', '.join(knobs)})"
+
+
 def _variant(look: Style, index: int, count: int) -> Style:
+    """Return the style of the index-th of several specs of one method: paler, with another line."""
     if count == 1:
         return look
-    paler = 0.6 * index / (count - 1)
-    color = to_hex([(1 - paler) * part + paler for part in to_rgb(look.color)])
-    return replace(look, color=color, linestyle=VARIANTS[index % len(VARIANTS)])
+    red, green, blue = ((1 - part) * 0.55 * index / (count - 1) + part for part in to_rgb(look.color))
+    return replace(look, color=to_hex((red, green, blue)), linestyle=VARIANTS[index % len(VARIANTS)])

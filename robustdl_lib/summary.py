@@ -10,6 +10,11 @@ import pandas as pd
 from robustdl_lib.registry import METHODS
 
 READINGS = ("last", "oracle", "selected")
+ENDINGS = ("clean_acc", "fit_wrong", "corrected", "entropy_clean", "entropy_wrong")
+COLUMNS = [
+    *("run_id", "dataset", "noise", "method", "model", "seed"),
+    *("last", "oracle", "oracle_epoch", "selected", *ENDINGS),
+]
 SHOWN = {
     "noise": "noise",
     "label": "method",
@@ -22,7 +27,6 @@ SHOWN = {
     "fit_wrong": "wrong fitted",
     "corrected": "corrected",
 }
-ENDINGS = ("clean_acc", "fit_wrong", "corrected", "entropy_clean", "entropy_wrong")
 
 
 def final_readings(runs: pd.DataFrame) -> pd.DataFrame:
@@ -32,7 +36,7 @@ def final_readings(runs: pd.DataFrame) -> pd.DataFrame:
     last, oracle, oracle_epoch, selected, and clean_acc, fit_wrong, corrected, all in per cent.
     """
     rows = [_read(run_id, history.sort_values("epoch")) for run_id, history in runs.groupby("run_id", sort=False)]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def headline(runs: pd.DataFrame) -> pd.DataFrame:

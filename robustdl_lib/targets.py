@@ -21,7 +21,7 @@ from torch.nn.functional import log_softmax, one_hot, softmax
 from robustdl_lib.registry import METHODS
 
 Share = Annotated[float, Field(ge=0, lt=1)]
-Temperature = Annotated[float, Field(gt=0, le=1)]
+Temperature = Annotated[float, Field(ge=0.01, le=1)]
 Sharpness = Annotated[float, Field(gt=0, le=1000)]
 
 
@@ -36,7 +36,7 @@ def global_trust(progress: float, *, B: Sharpness = 10.0) -> float:
 def local_trust(logits: Tensor, *, T: Temperature = 1.0) -> Tensor:
     """Trust by confidence, l(p) = 1 - H(p_T) / log C, in [0, 1], with p_T = softmax(z / T).
 
-    logits [N, C] real, T in (0, 1] -> [N]: 0 for the uniform, 1 for a one-hot prediction.
+    logits [N, C] real, T in [0.01, 1] -> [N]: 0 for the uniform, 1 for a one-hot prediction.
     Source: Talk, eq. 6; ProSelfLC (arXiv 2005.03788), section 4; T from arXiv 2207.00118.
     """
     log_probs = log_softmax(logits / T, dim=1)
@@ -54,7 +54,7 @@ def constant_trust(logits: Tensor, progress: float, *, eps: float) -> Tensor:
     return logits.new_full(logits.shape[:1], eps)
 
 
-@METHODS.register("ls", label="LS", source="Szegedy et al. 2016; Talk, slide 28", role="target")
+@METHODS.register("ls", label="LS", source="Szegedy et al. 2016; Talk, slide 28", role="target", shows=("eps",))
 def ls(target: Tensor, logits: Tensor, *, progress: float = 0.0, eps: Share = 0.1) -> Tensor:
     """Label smoothing, q~ = (1 - eps) q + eps u, with u uniform over the C classes.
 
@@ -64,7 +64,7 @@ def ls(target: Tensor, logits: Tensor, *, progress: float = 0.0, eps: Share = 0.
     return (1.0 - eps) * target + eps / target.shape[1]
 
 
-@METHODS.register("cp", label="CP", source="Pereyra et al. 2017; Talk, slide 28", role="target")
+@METHODS.register("cp", label="CP", source="Pereyra et al. 2017; Talk, slide 28", role="target", shows=("eps",))
 def cp(target: Tensor, logits: Tensor, *, progress: float = 0.0, eps: Share = 0.1, detach: bool = False) -> Tensor:
     """Confidence penalty, q~ = (1 - eps) q - eps p, so that the loss is (1 - eps) H(q, p) - eps H(p).
 
@@ -80,6 +80,7 @@ def cp(target: Tensor, logits: Tensor, *, progress: float = 0.0, eps: Share = 0.
     label="Boot-soft",
     source="Reed et al. 2015; Talk, slide 29",
     role="target",
+    shows=("eps",),
     trust=lambda logits, progress, eps, detach: constant_trust(logits, progress, eps=eps),
 )
 def boot_soft(
@@ -99,6 +100,7 @@ def boot_soft(
     label="Boot-hard",
     source="Reed et al. 2015",
     role="target",
+    shows=("eps",),
     trust=lambda logits, progress, eps: constant_trust(logits, progress, eps=eps),
 )
 def boot_hard(target: Tensor, logits: Tensor, *, progress: float = 0.0, eps: Share = 0.2) -> Tensor:
@@ -115,6 +117,7 @@ def boot_hard(target: Tensor, logits: Tensor, *, progress: float = 0.0, eps: Sha
     label="ProSelfLC",
     source="Talk, eq. 6; Wang et al. 2021",
     role="target",
+    shows=("B",),
     trust=lambda logits, progress, B, T, detach: proselflc_trust(logits, progress, B=B, T=T),
 )
 def proselflc(
@@ -128,7 +131,7 @@ def proselflc(
 ) -> Tensor:
     """Progressive self label correction, q~ = (1 - e) q + e p_T, with e = g(t) l(p_T) and p_T = softmax(z / T).
 
-    target, logits [N, C], progress t/T in [0, 1), B > 0, T in (0, 1] -> [N, C], on the simplex. The trust e is
+    target, logits [N, C], progress t/T in [0, 1), B > 0, T in [0.01, 1] -> [N, C], on the simplex. The trust e is
     always detached; p_T is detached only with ``detach``, as in the code of CVPR 2021. The 2022 version detaches
     and sharpens (T < 1). Source: Talk, eq. 6; ProSelfLC (arXiv 2005.03788); T from arXiv 2207.00118.
     Raises SpecError when a knob is out of its range.

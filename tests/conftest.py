@@ -71,7 +71,9 @@ def knob_ends(entry: Entry) -> list[dict[str, float]]:
     return found
 
 
-def random_batch(seed: int, count: int = 64, classes: int = 10, scale: float = 3.0) -> tuple[torch.Tensor, torch.Tensor]:
+def random_batch(
+    seed: int, count: int = 64, classes: int = 10, scale: float = 3.0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return float64 logits [count, classes] and labels [count], the same for the same seed."""
     generator = torch.Generator().manual_seed(seed)
     logits = scale * torch.randn(count, classes, generator=generator, dtype=torch.float64)
@@ -92,7 +94,9 @@ def extreme_batch(dtype: torch.dtype = torch.float64, size: float = 80.0) -> tup
 def one_sentence(error: BaseException, *words: str) -> str:
     """Check that a refusal is one sentence that contains ``words``, and return it."""
     message = str(error)
-    assert message and "\n" not in message and not message.rstrip(".").count(". ")
+    assert message
+    assert "\n" not in message
+    assert not message.rstrip(".").count(". ")
     missing = [word for word in words if word not in message]
     assert not missing, f"{message!r} does not say {missing}"
     return message

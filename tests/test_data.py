@@ -20,7 +20,8 @@ def source() -> data.Source:
 
 def test_digits_are_the_real_ones_and_every_one_is_in_one_split(source: data.Source) -> None:
     raw = load_digits()
-    assert source.images.shape == (1797, 1, 8, 8) and source.images.dtype == np.float32
+    assert source.images.shape == (1797, 1, 8, 8)
+    assert source.images.dtype == np.float32
     assert (source.labels == raw.target).all()
     assert [len(rows) for rows in (source.train, source.val, source.test)] == [1257, 180, 360]
     together = np.concatenate([source.train, source.val, source.test])
@@ -31,7 +32,8 @@ def test_images_are_the_pixels_up_to_one_shift_and_scale(source: data.Source) ->
     raw, ours = load_digits().images.ravel(), source.images.ravel()
     assert np.corrcoef(raw, ours)[0, 1] > 1 - 1e-6
     seen = source.images[np.concatenate([source.train, source.val])]
-    assert abs(seen.mean()) < 1e-5 and abs(seen.std() - 1) < 1e-5
+    assert abs(seen.mean()) < 1e-5
+    assert abs(seen.std() - 1) < 1e-5
 
 
 @pytest.mark.parametrize("part", ["train", "val", "test"])
@@ -43,7 +45,8 @@ def test_splits_are_stratified(source: data.Source, part: str) -> None:
 
 def test_the_split_seed_parts_train_and_validation_and_leaves_the_test_set(source: data.Source) -> None:
     other = DATASETS["digits"](split_seed=1)
-    assert (other.test == source.test).all() and (other.val != source.val).any()
+    assert (other.test == source.test).all()
+    assert (other.val != source.val).any()
     assert (other.images == source.images).all()
 
 
@@ -58,14 +61,16 @@ def test_the_test_set_is_clean_and_train_and_validation_are_not(digits: data.Dat
 def test_noise_does_not_depend_on_the_split(digits: data.Data) -> None:
     other = data.load(smoke(split_seed=1))
     assert torch.equal(digits.noise.labels, other.noise.labels)
-    assert digits.labels_sha256 == other.labels_sha256 and digits.data_sha256 == other.data_sha256
+    assert digits.labels_sha256 == other.labels_sha256
+    assert digits.data_sha256 == other.data_sha256
     assert not torch.equal(digits.train.clean_labels, other.train.clean_labels)
 
 
 def test_noise_depends_on_its_own_seed_alone(digits: data.Data) -> None:
     assert data.load(smoke(seed=5)).labels_sha256 == digits.labels_sha256
     other = data.load(smoke(noise_seed=1))
-    assert other.labels_sha256 != digits.labels_sha256 and other.data_sha256 == digits.data_sha256
+    assert other.labels_sha256 != digits.labels_sha256
+    assert other.data_sha256 == digits.data_sha256
 
 
 def test_a_split_carries_the_labels_of_its_own_rows(source: data.Source, digits: data.Data) -> None:
@@ -82,13 +87,15 @@ def test_the_look_alikes_of_digits_are_used_for_asymmetric_noise() -> None:
 
 def test_clean_is_clean() -> None:
     loaded = data.load(smoke(noise="none"))
-    assert loaded.noise.rate == 0 and not loaded.train.mislabelled.any()
+    assert loaded.noise.rate == 0
+    assert not loaded.train.mislabelled.any()
 
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_a_data_set_says_how_it_may_be_augmented(name: str) -> None:
     meta = DATASETS.entry(name).meta
-    assert meta["pad"] >= 0 and isinstance(meta["flip"], bool)
+    assert meta["pad"] >= 0
+    assert isinstance(meta["flip"], bool)
 
 
 def test_on_a_device_the_images_are_channels_last_and_the_same(digits: data.Data) -> None:
@@ -116,7 +123,8 @@ def test_augmentation_is_one_of_the_crops_and_all_of_them_occur(pad: int, flip: 
     assert moved.shape == images.shape
     allowed = {tuple(crop.flatten().tolist()) for crop in shifts(image, pad, flip)}
     found = {tuple(one.flatten().tolist()) for one in moved}
-    assert found <= allowed and len(found) > 0.9 * len(allowed)
+    assert found <= allowed
+    assert len(found) > 0.9 * len(allowed)
 
 
 def test_each_example_is_moved_on_its_own_and_stays_in_its_row() -> None:
@@ -143,7 +151,8 @@ def test_augmentation_is_decided_by_its_generator(digits: data.Data) -> None:
     one, same, other = (
         data.augment(digits.val.images, torch.Generator().manual_seed(seed), pad=1, flip=True) for seed in (0, 0, 1)
     )
-    assert torch.equal(one, same) and not torch.equal(one, other)
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -34,9 +34,9 @@ def test_the_shape_numbers_of_derivative_manipulation(spec: str) -> None:
     peak, greatest, integral, variance = SHAPES[spec]
     curve = gradients.weight_curve(spec)
     assert gradients.emphasis_mode(spec) == pytest.approx(peak, abs=5e-4)
-    assert curve["weight"].max() == pytest.approx(greatest, rel=2e-3)
-    assert np.trapezoid(curve["weight"], curve["p"]) == pytest.approx(integral, rel=2e-3)
-    assert gradients.emphasis_variance(spec) == pytest.approx(variance, rel=2e-3)
+    assert curve["weight"].max() == pytest.approx(greatest, rel=3e-3)
+    assert np.trapezoid(curve["weight"], curve["p"]) == pytest.approx(integral, rel=3e-3)
+    assert gradients.emphasis_variance(spec) == pytest.approx(variance, rel=3e-3)
 
 
 @pytest.mark.parametrize("spec", MODES)
@@ -58,7 +58,8 @@ def test_the_mode_of_dm_does_not_depend_on_beta(beta: float, lam: float) -> None
 
 def test_the_variance_grows_with_beta() -> None:
     variances = [gradients.emphasis_variance(f"dm:beta={beta},lam=1") for beta in (0, 2, 8, 12, 16, 20)]
-    assert np.diff(variances).min() > 0 and variances[0] == pytest.approx(0, abs=1e-18)
+    assert np.diff(variances).min() > 0
+    assert variances[0] == pytest.approx(0, abs=1e-18)
 
 
 @pytest.mark.parametrize("spec", ["dm:beta=0", "imae:T=0"])
@@ -69,7 +70,8 @@ def test_a_flat_curve_has_no_mode(spec: str) -> None:
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_density_is_not_negative_and_integrates_to_one(spec: str) -> None:
     density = gradients.emphasis_density(spec)
-    assert (density["density"] >= 0).all() and list(density.columns) == ["p", "density"]
+    assert (density["density"] >= 0).all()
+    assert list(density.columns) == ["p", "density"]
     assert np.trapezoid(density["density"], density["p"]) == pytest.approx(1.0, rel=1e-9)
 
 
@@ -96,8 +98,10 @@ def test_the_emphasis_mode_is_the_maximum_of_the_curve(spec: str) -> None:
 @pytest.mark.parametrize("spec", SPECS)
 def test_every_curve_is_finite_on_the_whole_interval(spec: str) -> None:
     curve = gradients.weight_curve(spec, progress=0.9)
-    assert len(curve) == 2001 and curve["p"].iloc[[0, -1]].tolist() == [0.0, 1.0]
-    assert np.isfinite(curve["weight"]).all() and (curve["weight"] >= 0).all()
+    assert len(curve) == 2001
+    assert curve["p"].iloc[[0, -1]].tolist() == [0.0, 1.0]
+    assert np.isfinite(curve["weight"]).all()
+    assert (curve["weight"] >= 0).all()
     assert 0 <= gradients.emphasis_variance(spec, [0.1, 0.9], progress=0.9) < math.inf
 
 
@@ -126,7 +130,8 @@ def test_a_gradient_leaves_its_input_alone() -> None:
     logits, labels = random_batch(2)
     leaf = logits.clone().requires_grad_()
     assert not gradients.logit_gradient("cce", leaf, labels).requires_grad
-    assert leaf.grad is None and torch.equal(leaf, logits)
+    assert leaf.grad is None
+    assert torch.equal(leaf, logits)
 
 
 @given(PROBABILITIES, st.integers(2, 50))

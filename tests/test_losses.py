@@ -33,7 +33,9 @@ def test_a_loss_has_its_value_from_the_paper(name: str) -> None:
 def test_cce_is_the_cross_entropy_of_torch_for_hard_and_for_soft_targets() -> None:
     logits, labels = random_batch(1)
     soft = softmax(random_batch(2)[0], 1)
-    torch.testing.assert_close(losses.cce(logits, one_hot(labels, 10).double()), cross_entropy(logits, labels, reduction="none"))
+    torch.testing.assert_close(
+        losses.cce(logits, one_hot(labels, 10).double()), cross_entropy(logits, labels, reduction="none")
+    )
     torch.testing.assert_close(losses.cce(logits, soft), cross_entropy(logits, soft, reduction="none"))
 
 
@@ -50,7 +52,9 @@ def test_a_loss_falls_with_p_and_ends_at_zero(name: str) -> None:
     p = torch.linspace(1e-6, 1 - 1e-12, 500, dtype=torch.float64)
     logits = torch.stack([p.log(), torch.log1p(-p)], 1)
     values = METHODS[name](logits, one_hot(torch.zeros(500, dtype=torch.long), 2).double())
-    assert (values.diff() < 0).all() and values.min() >= 0 and values[-1] < 1e-10
+    assert (values.diff() < 0).all()
+    assert values.min() >= 0
+    assert values[-1] < 1e-10
 
 
 @given(st.floats(1e-9, 1e-6))
@@ -70,14 +74,18 @@ def test_gce_at_one_is_mae() -> None:
 def test_gce_lies_between_zero_and_one_over_q(q: float) -> None:
     logits, labels = extreme_batch()
     values = losses.gce(logits, one_hot(labels, 5).double(), q=q)
-    assert (values >= 0).all() and (values <= 1 / q).all()
+    assert (values >= 0).all()
+    assert (values <= 1 / q).all()
 
 
 @pytest.mark.parametrize("name", ["mae", "mse"])
 def test_a_bounded_loss_stays_in_zero_to_one(name: str) -> None:
     logits, labels = extreme_batch()
     values = METHODS[name](logits, one_hot(labels, 5).double())
-    assert (values >= 0).all() and (values <= 1).all() and values.max() > 1 - 1e-12 and values.min() < 1e-12
+    assert (values >= 0).all()
+    assert (values <= 1).all()
+    assert values.max() > 1 - 1e-12
+    assert values.min() < 1e-12
 
 
 def test_mae_summed_over_the_classes_is_constant() -> None:

@@ -26,7 +26,8 @@ def test_accuracy_on_all_on_a_subset_and_on_nothing() -> None:
 def test_share_averages_numbers_and_is_nan_on_nothing() -> None:
     values = torch.tensor([1.0, 2.0, 6.0, 100.0])
     assert metrics.share(values, torch.tensor([True, True, True, False])) == 3.0
-    assert math.isnan(metrics.share(values, EMPTY)) and math.isnan(metrics.share(values[:0]))
+    assert math.isnan(metrics.share(values, EMPTY))
+    assert math.isnan(metrics.share(values[:0]))
 
 
 def test_share_of_many_float32_numbers_keeps_its_digits() -> None:
@@ -36,7 +37,9 @@ def test_share_of_many_float32_numbers_keeps_its_digits() -> None:
 def test_dynamics_on_a_hand_made_case() -> None:
     """Examples 1 and 3 are mislabelled, both are predicted as their true class."""
     found = metrics.dynamics(LOGITS, LABELS, CLEAN)
-    assert found["clean_acc"] == 1.0 and found["fit_wrong"] == 0.0 and found["corrected"] == 1.0
+    assert found["clean_acc"] == 1.0
+    assert found["fit_wrong"] == 0.0
+    assert found["corrected"] == 1.0
     assert found["p_clean"] == pytest.approx((0.9 + 0.7) / 2, rel=1e-6)
     assert found["p_wrong"] == pytest.approx((0.2 + 0.3) / 2, rel=1e-6)
     entropies = [-sum(p * math.log(p) for p in row if p) for row in ([0.9, 0.1], [0.1, 0.2, 0.7])]
@@ -65,8 +68,10 @@ def test_normalised_entropy_is_one_for_uniform_and_zero_for_certain(classes: int
 def test_metrics_are_finite_and_in_range_at_extreme_logits(dtype: torch.dtype) -> None:
     logits, labels = extreme_batch(dtype)
     entropy, p = metrics.normalised_entropy(logits), metrics.p_y(logits, labels)
-    assert (entropy >= -1e-6).all() and (entropy <= 1 + 1e-6).all()
-    assert (p >= 0).all() and (p <= 1).all()
+    assert (entropy >= -1e-6).all()
+    assert (entropy <= 1 + 1e-6).all()
+    assert (p >= 0).all()
+    assert (p <= 1).all()
 
 
 def test_p_y_is_the_probability_of_the_given_label() -> None:
@@ -85,4 +90,5 @@ def test_a_histogram_counts_the_subset_into_equal_bins() -> None:
 def test_a_histogram_loses_no_example(values: list[float], bins: int) -> None:
     p = torch.tensor(values, dtype=torch.float32)
     counts = metrics.p_y_histogram(p, torch.ones(len(p), dtype=torch.bool), bins)
-    assert counts.shape == (bins,) and int(counts.sum()) == len(values)
+    assert counts.shape == (bins,)
+    assert int(counts.sum()) == len(values)

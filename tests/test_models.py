@@ -13,7 +13,9 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize(("depth", "count"), [(20, 269_722), (32, 464_154), (44, 658_586), (56, 853_018), (110, 1_727_962)])
+@pytest.mark.parametrize(
+    ("depth", "count"), [(20, 269_722), (32, 464_154), (44, 658_586), (56, 853_018), (110, 1_727_962)]
+)
 def test_parameters_are_those_of_the_option_a_network(depth: int, count: int) -> None:
     assert parameters(models.resnet(depth)) == count
 
@@ -26,7 +28,7 @@ def test_the_depth_counts_convolutions_and_the_classifier(depth: int) -> None:
 
 @pytest.mark.parametrize("depth", [57, 55, 2, 0, -4, 9])
 def test_a_depth_that_is_not_6n_plus_2_is_refused(depth: int) -> None:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="depth") as caught:
         models.resnet(depth)
     one_sentence(caught.value, "6n + 2", f"depth {depth}")
 
@@ -51,7 +53,8 @@ def test_a_shortcut_subsamples_and_pads_channels_with_zeros() -> None:
     shortcut = block.shortcut(x)
     assert shortcut.shape == (2, 8, 3, 3)
     assert torch.equal(shortcut[:, 2:6], x[:, :, ::2, ::2])
-    assert not shortcut[:, :2].any() and not shortcut[:, 6:].any()
+    assert not shortcut[:, :2].any()
+    assert not shortcut[:, 6:].any()
     assert models.BasicBlock(4, 4, 1).shortcut(x) is x
 
 
@@ -70,7 +73,7 @@ def test_in_inference_an_example_does_not_know_its_batch() -> None:
 def test_channels_last_gives_the_same_logits() -> None:
     model, x = models.resnet(8).eval(), torch.randn(4, 3, 8, 8)
     plain = model(x)
-    moved = model.to(memory_format=torch.channels_last)(x.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    moved = model.to(memory_format=torch.channels_last)(x.to(memory_format=torch.channels_last))
     torch.testing.assert_close(moved, plain, rtol=1e-4, atol=1e-5)
 
 

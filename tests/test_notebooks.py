@@ -89,6 +89,7 @@ class TestForm:
         for statement in ast.parse(tagged[0].source).body:
             assert isinstance(statement, ast.AnnAssign)
             ast.literal_eval(statement.value)
+        assert len(notebooks.parameters(notebooks.read(source))) == len(ast.parse(tagged[0].source).body)
 
 
 def test_parameters_are_read(small):

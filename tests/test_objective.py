@@ -38,7 +38,7 @@ def test_value_and_gradient_are_finite_at_extreme_logits(spec: str, progress: fl
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("entry", "knobs"), LIMITS, ids=lambda value: getattr(value, "name", str(value)))
-def test_every_knob_that_is_accepted_gives_finite_numbers(entry, knobs, dtype: torch.dtype) -> None:  # type: ignore[no-untyped-def]
+def test_every_knob_that_is_accepted_gives_finite_numbers(entry, knobs, dtype: torch.dtype) -> None:
     spec = f"{entry.name}:" + ",".join(f"{name}={value!r}" for name, value in knobs.items())
     check_finite(spec, *extreme_batch(dtype), 0.9)
 
@@ -50,7 +50,7 @@ def test_finite_far_beyond_what_float32_can_exponentiate(spec: str) -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 @given(hnp.arrays("float64", (4, 6), elements=st.floats(-80, 80)), st.lists(st.integers(0, 5), min_size=4, max_size=4))
-def test_the_gradient_sums_to_zero_over_the_classes(spec: str, logits, labels: list[int]) -> None:  # type: ignore[no-untyped-def]
+def test_the_gradient_sums_to_zero_over_the_classes(spec: str, logits, labels: list[int]) -> None:
     """No method sees a shift of all logits: so for every target, also CP's, whose sum s = 1 - 2 eps is not 1.
 
     A detached target has the gradient s p - q~, whose sum is s - s = 0; one that flows is a function of p, and p
@@ -165,7 +165,7 @@ def test_a_loss_of_your_own_is_an_objective() -> None:
 
 @pytest.mark.parametrize("shape", [(4, 3), (4,), (4, 10, 1)])
 def test_logits_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="logits must be") as caught:
         build("cce", 10)(torch.zeros(shape), torch.zeros(4, dtype=torch.long))
     one_sentence(caught.value, "[N, 10]", str(shape))
 

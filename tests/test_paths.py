@@ -13,9 +13,7 @@ PLACES = {"ROBUSTDL_DATA": paths.data, "ROBUSTDL_RESULTS": paths.results, "ROBUS
 
 
 @pytest.mark.parametrize("variable", PLACES)
-def test_an_environment_variable_moves_a_place(
-    variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_environment_variable_moves_a_place(variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(variable, str(tmp_path / "elsewhere"))
     assert PLACES[variable]() == tmp_path / "elsewhere"
 
@@ -47,7 +45,7 @@ def test_runs_move_with_the_results_and_the_committed_shelf_stays() -> None:
 
 
 def test_an_unknown_shelf_is_refused() -> None:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="shelf") as caught:
         paths.shelf("attic", "quick")
     one_sentence(caught.value, "'attic'", "reference, runs")
 
@@ -59,7 +57,7 @@ def test_the_probe_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="cannot write") as caught:
         paths.require_writable(tmp_path / "file" / "runs")
     one_sentence(caught.value, str(tmp_path / "file" / "runs"), "cannot write", "another place")
 
@@ -69,7 +67,7 @@ def test_a_place_without_permission_is_refused(tmp_path: Path, monkeypatch: pyte
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "write_bytes", denied)
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="cannot write") as caught:
         paths.require_writable(tmp_path)
     one_sentence(caught.value, "Permission denied")
 
@@ -79,6 +77,6 @@ def test_a_full_disk_is_refused_with_what_is_free_and_what_is_needed(
 ) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(2**30, 2**30, 2**20))
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="too little space") as caught:
         paths.require_writable(tmp_path)
     assert str(caught.value).endswith("1.0 MiB free, at least 20 MiB are needed")

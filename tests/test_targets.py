@@ -161,7 +161,8 @@ def test_local_trust_is_zero_for_uniform_and_one_for_certain(classes: int) -> No
 @pytest.mark.parametrize("T", [1.0, 0.3, 0.01])
 def test_local_trust_stays_in_its_range_at_extreme_logits(T: float, dtype: torch.dtype) -> None:
     trust = targets.local_trust(extreme_batch(dtype)[0], T=T)
-    assert (trust >= 0).all() and (trust <= 1).all()
+    assert (trust >= 0).all()
+    assert (trust <= 1).all()
 
 
 def test_sharpening_raises_trust(batch: tuple[Tensor, ...]) -> None:

@@ -50,7 +50,9 @@ def test_a_flat_weight_is_one_everywhere(name: str, knobs: dict[str, float]) -> 
 def test_a_weight_is_never_below_zero_and_carries_no_gradient(name: str) -> None:
     logits, labels = random_batch(1)
     weight = METHODS[name](logits.requires_grad_(), one_hot(labels, 10).double())
-    assert weight.shape == (64,) and (weight >= 0).all() and not weight.requires_grad
+    assert weight.shape == (64,)
+    assert (weight >= 0).all()
+    assert not weight.requires_grad
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,7 +92,8 @@ def test_the_norm_holds_where_one_minus_p_vanishes() -> None:
     leaf = torch.tensor([[80.0, -80.0, -75.0]], dtype=torch.float64, requires_grad=True)
     losses = weights.weighted_loss(torch.tensor([3.0]).double(), leaf, torch.eye(3).double()[:1])
     norm = torch.autograd.grad(losses.sum(), leaf)[0].abs().sum()
-    assert math.isfinite(losses.item()) and norm.item() == pytest.approx(3.0, rel=1e-9)
+    assert math.isfinite(losses.item())
+    assert norm.item() == pytest.approx(3.0, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", NAMES)
