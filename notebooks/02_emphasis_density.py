@@ -212,7 +212,7 @@ known = {"cce": 1 / 3, "mae": 1 / 45, "dm:beta=12,lam=0.5": 1258, "dm:beta=16,la
 assert all(abs(shape.loc[spec, "sigma"] / value - 1) < 0.01 for spec, value in known.items())
 doubled, density = 2 * gradients.weight_curve("mae")["weight"], gradients.emphasis_density("mae")["density"]
 assert np.allclose(doubled / np.trapezoid(doubled, steps), density)
-assert part["CCE"] > max(part[METHODS.entry(name).label] for name in ("mae", "gce"))
+assert part["CCE"] > max(part[METHODS.parse(name).label] for name in ("mae", "gce"))
 assert (np.diff(searched["psi"]) > -1e-6).all()
 
 # %% [markdown]

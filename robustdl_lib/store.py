@@ -54,8 +54,12 @@ class Run:
     provenance: dict[str, Any]
 
     def frame(self) -> pd.DataFrame:
-        """Return the history with the configuration and the run id as leading columns."""
-        columns = {"run_id": self.config.run_id, **self.config.model_dump(exclude={"milestones"})}
+        """Return the history with the run id and the configuration as leading columns.
+
+        The configured learning rate is ``peak_lr`` there: ``lr`` is the history's, epoch by epoch.
+        """
+        values = self.config.model_dump(exclude={"milestones"})
+        columns = {"run_id": self.config.run_id} | {{"lr": "peak_lr"}.get(name, name): values[name] for name in values}
         return pd.concat([pd.DataFrame(columns, index=self.history.index), self.history], axis=1)
 
     def p_y_frame(self) -> pd.DataFrame:
@@ -151,7 +155,8 @@ def load_runs(shelf: str | None = None, profile: str | None = None, **where: Any
 
 def no_rows() -> pd.DataFrame:
     """Return what :func:`load_runs` returns when there is no run: its leading columns and no row."""
-    return pd.DataFrame(columns=["run_id", *RunConfig.model_fields])
+    names = [name for name in RunConfig.model_fields if name != "milestones"]
+    return pd.DataFrame(columns=["run_id", *({"lr": "peak_lr"}.get(name, name) for name in names)])
 
 
 def provenance(data: Data, device: torch.device, seconds: float) -> dict[str, Any]:

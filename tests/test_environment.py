@@ -116,7 +116,7 @@ def test_what_the_tests_import_is_declared_or_comes_with_what_is() -> None:
     [
         "--index" + "-url https://example.org/root",
         "https://files.python" + "hosted.org/x",
-        "http://10.0.0.1:80/simple/",
+        "http://10.0.0.1:80/" + "simple/",
     ],
 )
 def test_an_index_address_is_recognised(text: str) -> None:

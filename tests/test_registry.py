@@ -69,7 +69,10 @@ def test_a_name_alone_is_canonical_unless_a_knob_is_required(entry: Entry) -> No
             table.parse(entry.name)
     else:
         assert str(table.parse(entry.name)) == entry.name
-        assert table.parse(entry.name).label == entry.label
+        shown = [f"{knob} = " for knob in entry.meta.get("shows", ())]
+        words, _, knobs = table.parse(entry.name).label.partition(" (") if shown else (entry.label, "", "")
+        assert words == entry.label
+        assert all(knob in knobs for knob in shown)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,7 @@ def test_spellings_of_one_setting_are_one_spec(table: Registry, text: str, canon
         (METHODS, "zzz", ["unknown method", *METHODS]),
         (METHODS, "gce:w=1", ["'gce'", "no parameter 'w'", "q"]),
         (METHODS, "cce:q=1", ["no parameter 'q'", "none"]),
-        (METHODS, "gce:q=0", ["q = '0'", "greater than 0"]),
+        (METHODS, "gce:q=0", ["q = '0'", "greater than or equal to"]),
         (METHODS, "gce:q=1.5", ["q = '1.5'", "less than or equal to 1"]),
         (METHODS, "gce:q=much", ["q = 'much'", "number"]),
         (METHODS, "gce:q=nan", ["q = 'nan'"]),
@@ -151,9 +154,19 @@ def test_a_single_required_knob_is_written_without_its_name(name: str) -> None:
     assert "=" not in str(NOISES.parse(noise_spec(name)))
 
 
-def test_a_label_names_the_knobs_that_differ() -> None:
-    assert METHODS.parse("dm:beta=16,lam=1").label == "DM (beta = 16, lam = 1)"
-    assert METHODS.parse("dm").label == "DM"
+@pytest.mark.parametrize(
+    ("spec", "label"),
+    [
+        ("cce", "CCE"),
+        ("dm", "DM (beta = 12, lam = 0.5)"),
+        ("dm:beta=16,lam=1", "DM (beta = 16, lam = 1)"),
+        ("gce:q=0.5", "GCE (q = 0.5)"),
+        ("proselflc:B=12,T=0.5", "ProSelfLC (B = 12, T = 0.5)"),
+        ("boot_soft:eps=0.5,detach=True", "Boot-soft (eps = 0.5, detach = True)"),
+    ],
+)
+def test_a_label_names_the_knobs_that_matter_or_differ(spec: str, label: str) -> None:
+    assert METHODS.parse(spec).label == label
 
 
 def test_only_what_comes_from_outside_is_sent_to_other_processes() -> None:
@@ -174,5 +187,5 @@ def test_only_what_comes_from_outside_is_sent_to_other_processes() -> None:
 def test_the_ends_of_the_ranges_are_found_for_the_tests_that_sweep_them() -> None:
     ends = knob_ends(METHODS.entry("gce"))
     assert {"q": 1.0} in ends
-    assert any(0 < end["q"] < 1e-300 for end in ends)
+    assert any(0 < end["q"] < 0.01 for end in ends)
     assert {"eps": math.nextafter(1.0, 0.0)} in knob_ends(METHODS.entry("ls"))

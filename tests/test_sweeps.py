@@ -98,6 +98,7 @@ def test_another_seed_adds_its_own_runs_alone(counted: list[str]) -> None:
 
 
 def test_committed_rows_serve_where_they_are_asked_for(counted: list[str]) -> None:
+    (paths.results() / "reference" / "smoke").mkdir(parents=True)  # else it is the checkout's
     sweeps.run(**SMALL, into="reference", shelf="reference")
     assert len(counted) == 3
     assert sweeps.run(**SMALL, shelf="reference")["run_id"].nunique() == 3
