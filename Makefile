@@ -44,7 +44,7 @@ help: ## Say what there is
 
 env: .venv/.ready ## Build .venv from the lock (every other target does this first)
 
-.venv/.ready: requirements.lock bootstrap.lock pyproject.toml
+.venv/.ready: requirements.lock bootstrap.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); say make PYTHON=..." >&2; exit 1; }
 	@echo "building .venv from requirements.lock (a few minutes, about 6 GB with the CUDA build of torch)"

@@ -160,7 +160,7 @@ def emphasis_density(df: pd.DataFrame) -> Figure:
 
 @FIGURES.register(
     "learning_curves",
-    label="CCE reaches its best test accuracy early and loses it again; robust methods keep theirs.",
+    label="Test accuracy in time: a method that memorises wrong labels is best early and falls from there.",
     source="Talk, slide 11",
     rows="runs",
     columns=(*RUN, "test_acc"),
@@ -189,7 +189,7 @@ def learning_curves(df: pd.DataFrame) -> Figure:
 
 @FIGURES.register(
     "p_y_dynamics",
-    label="Every method comes to believe clean labels; CCE comes to believe wrong ones too, DM and GCE hardly.",
+    label="Average probability of the given label: the clean curve should rise, that of wrong labels should not.",
     source="Talk, slide 11",
     rows="runs",
     columns=(*RUN, "p_clean", "p_wrong"),
@@ -201,7 +201,7 @@ def p_y_dynamics(df: pd.DataFrame) -> Figure:
 
 @FIGURES.register(
     "entropy",
-    label="LS and CP keep the network unsure of every example; GCE and DM are sure of all, yet fit few wrong labels.",
+    label="How unsure the network is of clean and of wrong labels: low entropy is penalised by some, rewarded by others.",
     source="Talk, slide 38",
     rows="runs",
     columns=(*RUN, "entropy_clean", "entropy_wrong"),
@@ -213,7 +213,7 @@ def entropy(df: pd.DataFrame) -> Figure:
 
 @FIGURES.register(
     "fitting",
-    label="On wrong labels CCE fits what is written; robust methods predict the true class instead.",
+    label="What is fitted: clean labels, wrong labels as they are written, and wrong labels as their true class.",
     source="Talk, slides 36 and 37",
     rows="runs",
     columns=(*RUN, *FITS),
@@ -242,7 +242,7 @@ def fitting(df: pd.DataFrame) -> Figure:
 
 @FIGURES.register(
     "headline",
-    label="The last epoch tells methods apart; most best epochs, which only an oracle finds, lie close together.",
+    label="Each method's best epoch, which only an oracle finds, and its last: what memorising costs.",
     source="Talk, slide 11; DM, Table 9",
     rows="runs",
     columns=(*RUN, "test_acc"),
@@ -271,7 +271,7 @@ def headline(df: pd.DataFrame) -> Figure:
 
 @FIGURES.register(
     "p_y_histograms",
-    label="At the end CCE believes many wrong labels (p_y above 1/2); DM and GCE leave nearly all of them near 0.",
+    label="How probable each given label is in the end: wrong labels with p_y near 1 have been memorised.",
     source="Talk, slide 11, as histograms",
     rows="p_y",
     prepare=last_histograms,

@@ -202,6 +202,8 @@ def _attempt(cfg: RunConfig, shelf: Path, threads: int, parent: int, extras: lis
         return cfg, round(100 * train_one(cfg, shelf), 1)
     except (TrainingFailed, OSError) as error:
         return cfg, str(error)
+    except Exception as error:  # a mistake in a loss of one's own costs its run, not the sweep
+        return cfg, f"{type(error).__name__}: {error}"
 
 
 def _progress(total: int, quiet: bool) -> tqdm:

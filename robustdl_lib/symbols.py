@@ -31,7 +31,7 @@ def formula(method: str, *, values: bool = False) -> sp.Expr:
 
 def slope(method: str, *, values: bool = False) -> sp.Expr:
     """Return |L'(p)| = -L'(p) of a loss that falls with p. Source: Talk, eq. 2. Raises SpecError for a weighting."""
-    if METHODS.parse(method).entry.meta["role"] != "loss":
+    if METHODS.parse(method).entry.meta["role"] == "weight":
         raise SpecError(f"method {method!r} has no loss to differentiate: it states its weight")
     return sp.simplify(-sp.diff(formula(method, values=values), p))
 

@@ -33,7 +33,7 @@ def test_specs_of_one_method_share_the_hue_and_differ_in_line_and_lightness():
     hues = [rgb_to_hsv(to_rgb(look.color))[0] for look in looks.values()]
     np.testing.assert_allclose(hues, hues[0], atol=0.02)
     assert style.labels(["dm", "dm:beta=8,lam=1"])["dm"] == "DM (beta = 12, lam = 0.5)"
-    assert style.labels(["dm"])["dm"] == "DM"
+    assert style.labels(["cce"])["cce"] == "CCE"
 
 
 def test_labels_are_moved_apart_in_order_and_no_further_than_needed():

@@ -107,3 +107,10 @@ def test_a_target_has_no_formula_in_p_alone(name: str) -> None:
     with pytest.raises(SpecError) as caught:
         symbols.weight(name)
     one_sentence(caught.value, repr(name), "no formula")
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_FORMULA if METHODS.entry(name).meta["role"] == "weight"])
+def test_a_weighting_has_no_loss_to_differentiate(name: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        symbols.slope(name)
+    one_sentence(caught.value, repr(name), "no loss")
