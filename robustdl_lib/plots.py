@@ -201,7 +201,7 @@ def p_y_dynamics(df: pd.DataFrame) -> Figure:
 
 @FIGURES.register(
     "entropy",
-    label="How unsure the network is of clean and of wrong labels: low entropy is penalised by some, rewarded by others.",
+    label="How unsure the network is of clean and of wrong labels: some methods penalise low entropy, some reward it.",
     source="Talk, slide 38",
     rows="runs",
     columns=(*RUN, "entropy_clean", "entropy_wrong"),
