@@ -19,7 +19,7 @@ from robustdl_lib import frames, gradients, plots, symbols
 from robustdl_lib.registry import METHODS
 
 # %% tags=["parameters"]
-betas: list = [2.0, 8.0, 16.0, 24.0]  # DM's beta in the grid, in [0.1, 80]
+betas: list = [2.0, 8.0, 16.0, 24.0]  # DM's beta in the grid, in [0.1, 60]
 lams: list = [0.5, 1.0, 2.0]  # DM's lambda in the grid, in [0, 20]
 hard: float = 0.25  # examples with a smaller p_y are called hard here, in [0.01, 0.99]
 seed: int = 0  # of the random examples in the checks, in [0, 1000000]

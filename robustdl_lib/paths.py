@@ -23,15 +23,17 @@ def figures() -> Path:
     return _place("ROBUSTDL_FIGURES", "figures")
 
 
-def shelf(name: str, profile: str) -> Path:
+def shelf(name: str, profile: str, *, writing: bool = False) -> Path:
     """The folder that holds one profile's runs: ``reference`` (committed with the project) or ``runs`` (made here).
 
-    The committed shelf stays with the checkout when ``ROBUSTDL_RESULTS`` moves what is made here.
+    When ``ROBUSTDL_RESULTS`` moves the results and no reference lies there, the committed one is read all the
+    same; ``writing`` asks for the place where new runs go. Raises ValueError for another name.
     """
     if name not in ("reference", "runs"):
         raise ValueError(f"unknown shelf {name!r}: there is reference, runs")
     moved = results() / name / profile
-    return ROOT / "results" / name / profile if name == "reference" and not moved.is_dir() else moved
+    committed = ROOT / "results" / name / profile
+    return committed if name == "reference" and not writing and not moved.is_dir() else moved
 
 
 def require_writable(folder: Path) -> None:

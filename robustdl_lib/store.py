@@ -18,7 +18,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -90,14 +90,20 @@ def save(
         (part / PROVENANCE).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
         part.chmod(0o755)
         _sync(part)
-        _move_in_place(part, shelf / cfg.run_id)
+        return _move_in_place(part, shelf / cfg.run_id)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return read(shelf / cfg.run_id)
 
 
 def read(folder: Path) -> Run:
     """Read a run, every file checked against its checksum; raises :class:`DamagedRun` naming the bad file."""
+    run = _load(folder)
+    if run.config.run_id != folder.name:
+        raise DamagedRun(f"{folder / 'config.json'} describes run {run.config.run_id}, not {folder.name}")
+    return run
+
+
+def _load(folder: Path) -> Run:
     record = _provenance(folder)
     for name in FILES:
         if not (folder / name).is_file():
@@ -108,8 +114,6 @@ def read(folder: Path) -> Run:
         config = RunConfig(**json.loads((folder / "config.json").read_text()))
     except ValueError as error:
         raise DamagedRun(f"{folder / 'config.json'} cannot be used: {error}") from None
-    if config.run_id != folder.name:
-        raise DamagedRun(f"{folder / 'config.json'} describes run {config.run_id}, not {folder.name}")
     history = pd.read_csv(folder / "history.csv")
     with np.load(folder / "p_y.npz", allow_pickle=False) as arrays:
         histograms = {name: arrays[name].astype(np.int64) for name in arrays.files}
@@ -232,19 +236,23 @@ def clear_leftovers(shelf: Path) -> int:
     return len(stale)
 
 
-def _move_in_place(part: Path, final: Path) -> None:
-    """Give ``part`` its name. A whole run of that name is kept; a damaged one makes room, whoever else is at it."""
+def _move_in_place(part: Path, final: Path) -> Run:
+    """Give ``part`` its name and return the run of that name.
+
+    A whole run that is there is kept and returned; a damaged one makes room, whoever else is at it. What was
+    moved is not read again: another writer may be putting an equal run in its place.
+    """
+    run = replace(_load(part), folder=final)
     for _ in range(100):
         try:
             part.rename(final)
-            return
+            return run
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
         try:
-            read(final)
-            return
-        except DamagedRun:
+            return read(final)
+        except (DamagedRun, FileNotFoundError):
             _remove(final)
     raise DamagedRun(f"{final} is damaged and cannot be replaced")
 
@@ -273,7 +281,7 @@ def _provenance(folder: Path) -> dict[str, Any]:
 def _read_or_warn(folder: Path) -> Run | None:
     try:
         return read(folder)
-    except (DamagedRun, ValueError) as error:
+    except (DamagedRun, OSError) as error:
         warnings.warn(f"ignored, as if never trained: {error}", stacklevel=3)
         return None
 

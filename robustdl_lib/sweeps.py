@@ -88,11 +88,17 @@ class Setting:
     @property
     def slug(self) -> str:
         """A folder's name: the profile, then what was changed, such as ``quick_symmetric-0.6``."""
-        methods = "+".join(self.methods or ())
+        methods = "+".join(self.config(method=method).method for method in self.methods or ())
         if len(methods) > 60:
             methods = f"methods-{hashlib.sha256(methods.encode()).hexdigest()[:8]}"
         seeds = "seeds-" + "-".join(map(str, self.seeds)) if self.seeds else ""
-        parts = [self.profile, self.dataset, self.noise, methods, seeds]
+        parts = [
+            self.profile,
+            self.dataset and self.config().dataset,
+            self.noise and self.config().noise,
+            methods,
+            seeds,
+        ]
         return re.sub(r"[^\w.+=-]+", "-", "_".join(part for part in parts if part))
 
 
@@ -127,7 +133,7 @@ def run(
     :class:`SweepFailed` when a run failed or a process was killed, after the others were finished.
     """
     configs = plan(name, Setting(profile=profile, **setting))
-    places = [paths.shelf(shelf, profile), paths.shelf(into, profile)]
+    places = [paths.shelf(shelf, profile), paths.shelf(into, profile, writing=True)]
     missing = lacking(configs, places)
     if missing:
         train_all(missing, places[-1], _checked_jobs(jobs, len(missing)), quiet=quiet)
@@ -196,6 +202,7 @@ def _checked_jobs(jobs: int | None, runs: int) -> int:
 def _attempt(cfg: RunConfig, shelf: Path, threads: int, parent: int, extras: list[Entry]) -> tuple[RunConfig, Any]:
     """In a process of its own: train one run; return its accuracy in per cent, or in words why it failed."""
     _follow(parent)
+    before = torch.get_num_threads()
     torch.set_num_threads(threads)
     add(extras)
     try:
@@ -204,6 +211,8 @@ def _attempt(cfg: RunConfig, shelf: Path, threads: int, parent: int, extras: lis
         return cfg, str(error)
     except Exception as error:  # a mistake in a loss of one's own costs its run, not the sweep
         return cfg, f"{type(error).__name__}: {error}"
+    finally:
+        torch.set_num_threads(before)
 
 
 def _progress(total: int, quiet: bool) -> tqdm:

@@ -44,10 +44,12 @@ def weight(method: str, *, values: bool = False) -> sp.Expr:
 
 
 def mode(method: str, *, values: bool = False) -> sp.Expr:
-    """Return psi = argmax w(p): where d log w / dp vanishes inside (0, 1), else 0. Source: Talk, eq. 3 and 4.
+    """Return psi = argmax w(p): where d log w / dp vanishes inside (0, 1), else 0; nan for a flat w.
 
-    Raises SpecError where the root has no closed form.
+    Source: Talk, eq. 3 and 4. Raises SpecError where the root has no closed form.
     """
+    if not weight(method, values=values).has(p):
+        return sp.nan
     stationary = sp.together(sp.simplify(sp.diff(sp.expand_log(sp.log(weight(method, values=values))), p)))
     try:
         roots = [root for root in sp.solve(sp.numer(stationary), p) if root.is_positive and root != 1]

@@ -67,12 +67,12 @@ def dm(
     logits: Tensor,
     target: Tensor,
     *,
-    beta: Annotated[float, Field(ge=0, le=80)] = 12.0,
+    beta: Annotated[float, Field(ge=0, le=60)] = 12.0,
     lam: Annotated[float, Field(ge=0, le=100)] = 0.5,
 ) -> Tensor:
     """Derivative manipulation, w = exp(beta p_y^lam (1 - p_y)), in [1, inf), emphasis mode lam / (lam + 1).
 
-    logits [N, C] real, target [N, C] one-hot, beta in [0, 80], lam in [0, 100] -> [N], detached. beta = 0 weighs
+    logits [N, C] real, target [N, C] one-hot, beta in [0, 60], lam in [0, 100] -> [N], detached. beta = 0 weighs
     all alike and has no mode. Source: Talk, eq. 4; DM (arXiv 1905.11233), section 3.
     Raises ValueError when the shapes differ, SpecError when a knob is out of its range.
     """

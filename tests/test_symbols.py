@@ -15,7 +15,7 @@ from robustdl_lib.registry import METHODS, SpecError
 from robustdl_lib.symbols import knob, p
 
 WITH_FORMULA = [name for name, entry in METHODS.entries.items() if "formula" in entry.meta]
-SPECS = [*WITH_FORMULA, *GRID, "gce:q=1", "gce:q=0.01", "imae:T=200", "dm:beta=80,lam=0", "dm:beta=80,lam=100"]
+SPECS = [*WITH_FORMULA, *GRID, "gce:q=1", "gce:q=0.01", "imae:T=200", "dm:beta=60,lam=0", "dm:beta=60,lam=100"]
 BY_HAND = {
     "cce": 2 * (1 - p),
     "mae": 2 * p * (1 - p),

@@ -21,7 +21,7 @@ def logits_of(p: torch.Tensor, classes: int = 10) -> tuple[torch.Tensor, torch.T
     return logits, one_hot(torch.zeros(len(p), dtype=torch.long), classes).double()
 
 
-@given(st.floats(0, 80), st.floats(0, 10))
+@given(st.floats(0, 60), st.floats(0, 10))
 def test_dm_is_its_formula(beta: float, lam: float) -> None:
     p = torch.linspace(0.001, 0.999, 99, dtype=torch.float64)
     expected = torch.exp(beta * p**lam * (1 - p))
