@@ -74,7 +74,7 @@ test: env ## Check everything: style, types, library, notebooks
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/pytest -n 2 tests
-	@TQDM_DISABLE=1 .venv/bin/pytest -n 2 --nbval --nbval-current-env --nbval-cell-timeout=120 \
+	@TQDM_DISABLE=1 .venv/bin/pytest -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=120 \
 	  --nbval-sanitize-with tests/nbval.cfg -p no:cacheprovider notebooks
 
 notebooks: env ## Rebuild the committed notebooks from their sources, executed with their defaults
