@@ -10,12 +10,13 @@ from typing import Any, get_args, get_origin
 import click
 import pandas as pd
 
-from robustdl_lib import notebooks, paths, plots, store, summary, sweeps
+from robustdl_lib import noise_plots, notebooks, paths, plots, store, summary, sweeps
 from robustdl_lib.config import PROFILES, ConfigError, RunConfig, profile_config
 from robustdl_lib.registry import DATASETS, FIGURES, METHODS, MODELS, NOISES, SWEEPS
 from robustdl_lib.train import resolve_device
 
 REFUSALS = (ConfigError, ValueError, OSError, sweeps.SweepFailed, notebooks.NotebookFailed, RuntimeError)
+FIGURE_FILES = (plots, noise_plots)  # importing a file of figures enters them in FIGURES
 MARKS = ("<!-- headline: begin -->\n", "<!-- headline: end -->")
 
 

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from robustdl_lib.config import RunConfig
+from robustdl_lib.data import load
 from robustdl_lib.gradients import compare, emphasis_density, logits_at, weight_curve
-from robustdl_lib.registry import METHODS
+from robustdl_lib.noise import transition_matrix
+from robustdl_lib.registry import DATASETS, METHODS
 from robustdl_lib.targets import global_trust, local_trust
 
 POINTS = np.linspace(0.0, 1.0, 301)
@@ -18,6 +21,7 @@ TALK = ("cce", "mae", "mse", "gce", "dm:beta=2,lam=0", "dm:beta=8,lam=2")
 WEIGHTED = ("cce", "mae", "mse", "gce", "imae", "dm:beta=2,lam=0", "dm:beta=12,lam=0.5", "dm:beta=16,lam=1")
 TARGETS = ("ls:eps=0.25", "cp:eps=0.25", "boot_soft:eps=0.5", "boot_hard:eps=0.5", "proselflc")
 CLASSES = ("horse", "deer", "dog")
+NOISES_SHOWN = ("symmetric:0.4", "symmetric_all:0.4", "asymmetric:0.4")
 RUN = ("run_id", "noise", "method", "seed", "epoch")
 HISTOGRAM = ("epoch", "subset", "p", "count", "run_id", "method")
 ALIKE = ("dataset", "model", "noise", "epochs")
@@ -50,6 +54,22 @@ def weight_rows() -> pd.DataFrame:
 def emphasis_rows() -> pd.DataFrame:
     """Return the emphasis densities of the talk's slide 21: columns p, density, method."""
     return compare(list(TALK), emphasis_density, p=POINTS)
+
+
+def transition_rows(specs: Sequence[str] = NOISES_SHOWN, dataset: str = "digits", seed: int = 0) -> pd.DataFrame:
+    """Return asked and realised transition probabilities: columns spec, true, given, asked, realised.
+
+    They are those of the draw ``seed`` over train and validation of the data set.
+    """
+    frames = []
+    for spec in specs:
+        drawn = load(RunConfig(dataset=dataset, noise=spec, noise_seed=seed))
+        flips = DATASETS.parse(dataset).entry.meta.get("flips")
+        asked = transition_matrix(spec, num_classes=drawn.num_classes, flips=flips)
+        true, given = np.indices(asked.shape)
+        columns = {"true": true.ravel(), "given": given.ravel(), "asked": asked.ravel()}
+        frames.append(pd.DataFrame(columns).assign(spec=spec, realised=drawn.noise.transition.numpy().ravel()))
+    return pd.concat(frames, ignore_index=True)
 
 
 def last_histograms(df: pd.DataFrame) -> pd.DataFrame:

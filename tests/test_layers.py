@@ -13,7 +13,7 @@ LAYERS = (
     "data objective summary",
     "gradients symbols store",
     "train frames style",
-    "sweeps plots",
+    "sweeps plots noise_plots",
     "notebooks",
     "cli",
     "__main__",
@@ -90,7 +90,7 @@ def test_pandas_starts_above_the_tensors(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_matplotlib_lives_in_the_plots_alone(path: Path) -> None:
-    assert not outside(path) & {"matplotlib", "seaborn"} or path.stem in ("plots", "style")
+    assert not outside(path) & {"matplotlib", "seaborn"} or path.stem in ("plots", "noise_plots", "style")
 
 
 @pytest.mark.parametrize("name", ["losses", "targets", "weights", "metrics", "gradients"])
