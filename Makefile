@@ -81,7 +81,8 @@ notebooks: env ## Rebuild the committed notebooks from their sources, executed w
 	@$(RUN) build $(NOTEBOOKS:%=notebooks/%.py)
 
 reference: env ## Train the committed reference anew, redraw its figures and rebuild the notebooks
-	@rm -rf results/reference/$(PROFILE)
+	@$(RUN) setting --profile '$(PROFILE)' > /dev/null
+	@rm -rf '$(RESULTS)/reference/$(or $(PROFILE),quick)'
 	@$(RUN) sweep figures --profile '$(PROFILE)' --into reference
 	@$(RUN) figures --profile '$(PROFILE)' --shelf reference
 	@$(RUN) readme
@@ -98,8 +99,8 @@ lock: env ## Resolve pyproject.toml into requirements.lock anew
 	  --all-extras --upgrade pyproject.toml -o requirements.lock
 
 clean: ## Remove what was made here: runs, executed notebooks, figures (the committed reference stays)
-	@rm -rf results/runs results/notebooks build dist
-	@find figures -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} + 2>/dev/null || true
+	@rm -rf '$(RESULTS)/runs' '$(RESULTS)/notebooks' build dist
+	@find '$(or $(ROBUSTDL_FIGURES),figures)' -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean ## Remove the environment too
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

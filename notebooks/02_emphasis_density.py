@@ -5,8 +5,7 @@
 # nothing about the learning rate. **Two numbers place a method: where training looks (the emphasis mode $\psi$) and
 # how sharply (the emphasis variance $\sigma$). A loss is one fixed point; derivative manipulation (DM) has a knob for
 # each, $\lambda$ and $\beta$.** The more labels are wrong, the easier the examples one should look at. Source: the
-# talk, slides 20 to 23, equation 5, definitions 1 and 2; DM, [arXiv 1905.11233](https://arxiv.org/abs/1905.11233),
-# section 3.
+# talk, slides 20 to 23, equation 5, definitions 1 and 2; DM, [arXiv 1905.11233](https://arxiv.org/abs/1905.11233).
 
 # %%
 import numpy as np

@@ -255,14 +255,15 @@ why.rename(index=lambda spec: METHODS.parse(spec).label).round(2)
 # committed rows spends less. One moment decides little, but it repeats at every step.
 #
 # The smallest share does not win, however: MAE and IMAE give wrong labels the least and end below MSE, GCE and DM,
-# with fewer clean labels fitted. Looking away from small $p_y$ also looks away from what is hard and right. The mode
+# MAE with far fewer clean labels fitted. Looking away from small $p_y$ also looks away from what is hard and right. The mode
 # says where a method looks; how strongly it looks (the emphasis variance) and how long it is trained count as well.
 #
 # ## Checks
 #
 # What holds in every setting is asserted always. The claims about CCE, DM and GCE are about the committed setting
-# (quick profile, its own noise, its own seeds): two epochs, other noise or one seed need not show them, so they are
-# asserted only there, and only for methods that are present.
+# (quick profile, its own noise, methods and seeds): two epochs, other noise or one seed need not show them, so they are
+# asserted only there. What has a margin of a few points is asserted of the committed rows alone: rows trained on
+# another machine may differ by as much.
 
 # %%
 assert (rows.groupby("run_id").size() == config.epochs).all()
@@ -277,14 +278,15 @@ print(f"{rows['run_id'].nunique()} runs are complete; no realised rate is off by
 # %%
 names = {spec: METHODS.parse(spec).name for spec in specs}
 mean_last = ending.groupby("method")["last"].mean()
-committed = profile == "quick" and not (noise or dataset or seeds)
-if committed and "cce" in specs:
+own = profile == "quick" and not (noise or dataset or methods or seeds)
+if own:
     fall = (ending["oracle"] - ending["last"])[ending["method"] == "cce"].mean()
     assert fall >= 5, f"CCE lost only {fall:.1f} points"
     print(f"CCE ends {fall:.1f} points below each run's best epoch,")
     print(f"and {curves['cce'].max() - mean_last['cce']:.1f} below the best of its mean curve")
     for name in {"dm", "gce"} & set(names.values()):
         assert mean_last[[s for s in specs if names[s] == name]].max() >= mean_last["cce"] + 5
+if own and shelf == "reference":
     assert on_wrong["cce"] > share
     assert on_wrong.drop("cce").max() < share or weighing == ["cce"]
     assert table.loc[table["noise"] == "none", "last_mean"].max() > mean_last.max()

@@ -1,27 +1,32 @@
 """The command line: ``python -m robustdl_lib COMMAND``. Every refusal is one sentence and a non-zero exit."""
 
+import importlib
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import UnionType
+from types import ModuleType
 from typing import Any, get_args, get_origin
 
 import click
 import pandas as pd
+from joblib import cpu_count
 
-from robustdl_lib import noise_plots, notebooks, paths, plots, store, summary, sweeps
+from robustdl_lib import noise_plots, paths, plots, store, summary, sweeps
 from robustdl_lib.config import PROFILES, ConfigError, RunConfig, profile_config
-from robustdl_lib.registry import DATASETS, FIGURES, METHODS, MODELS, NOISES, SWEEPS
+from robustdl_lib.registry import FIGURES, TABLES
 from robustdl_lib.train import resolve_device
 
-REFUSALS = (ConfigError, ValueError, OSError, sweeps.SweepFailed, notebooks.NotebookFailed, RuntimeError)
+REFUSALS = (ValueError, OSError, RuntimeError)
 FIGURE_FILES = (plots, noise_plots)  # importing a file of figures enters them in FIGURES
 MARKS = ("<!-- headline: begin -->\n", "<!-- headline: end -->")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-def app() -> None:
+@click.group(
+    invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.pass_context
+def app(context: click.Context) -> None:
     """Learning under label noise: train, compare, draw.
 
     \b
@@ -30,6 +35,8 @@ def app() -> None:
     python -m robustdl_lib sweep figures --profile quick --noise symmetric:0.6
     python -m robustdl_lib figures --profile quick
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,7 +58,7 @@ def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for name, field in reversed(RunConfig.model_fields.items()):
         many = get_origin(field.annotation) is tuple
         kind = get_args(field.annotation)[0] if many else field.annotation
-        kind = kind if isinstance(kind, type) and not isinstance(kind, UnionType) else str
+        kind = kind if isinstance(kind, type) else str
         flag = f"--{name.replace('_', '-')}"
         declaration = f"{flag}/--no-{flag[2:]}" if kind is bool else flag
         more: dict[str, Any] = {} if kind is bool else {"type": kind, "multiple": many}
@@ -74,7 +81,8 @@ def train(profile: str, **fields: Any) -> None:
         return
     line = "epoch {epoch:3d}  loss {train_loss:8.4f}  test {test_acc:6.1%}  wrong labels fitted {fit_wrong:6.1%}"
     sweeps.train_one(cfg, shelf, on_epoch=lambda row: click.echo(line.format(**row)))
-    click.echo(f"run {cfg.run_id}: {shelf / cfg.run_id}")
+    rate = store.read(shelf / cfg.run_id).provenance["noise_rate"]
+    click.echo(f"run {cfg.run_id}, {rate:.1%} of its labels wrong: {shelf / cfg.run_id}")
 
 
 @app.command()
@@ -101,14 +109,15 @@ def figures(shelf: str, quiet: bool, **options: str) -> None:
     configs = sweeps.plan("figures", setting)
     place = paths.shelf(shelf, setting.profile)
     if missing := sweeps.lacking(configs, [place]):
-        command = f"python -m robustdl_lib sweep figures --profile {setting.profile}"
-        raise ConfigError(f"{len(missing)} of {len(configs)} runs are not in {place}: train them first ({command} ...)")
+        raise ConfigError(
+            f"{len(missing)} of {len(configs)} runs are not in {place}: train them first, by the command sweep figures"
+        )
     runs = sweeps.found(configs, [place])
     folder = paths.figures() / ("reference" if shelf == "reference" else "") / setting.slug
     for figure in FIGURES:
         draw(figure, runs, folder)
     if not quiet:
-        _print_comparison(summary.headline(sweeps.rows(runs)), configs, setting.profile, shelf)
+        _print_comparison(runs, configs, setting.profile, shelf)
     click.echo(f"{len(FIGURES)} figures: {folder}")
 
 
@@ -122,9 +131,8 @@ def status(**options: str) -> None:
         runs = sweeps.found(configs, [paths.shelf(shelf, setting.profile)])
         seconds = [run.provenance["seconds"] for run in runs]
         lacking = len(configs) - len(runs)
-        guess = (
-            f", about {lacking * sum(seconds) / len(seconds) / sweeps.cores() / 60:.0f} min to train" if runs else ""
-        )
+        minutes = lacking * sum(seconds) / max(len(seconds), 1) / cpu_count() / 60
+        guess = f", about {minutes:.0f} min to train" if runs else ""
         click.echo(f"{shelf}: {len(runs)} of {len(configs)} runs of {setting.slug}" + (guess if lacking else ""))
 
 
@@ -134,14 +142,16 @@ def setting(**options: str) -> None:
     """Check a setting before any work, and print the name of its folders."""
     checked = _setting(**options)
     sweeps.plan("figures", checked)
+    for folder in (paths.results(), paths.figures()):
+        paths.require_writable(folder)
     click.echo(checked.slug)
 
 
 @app.command("list")
 def list_names() -> None:
     """List every method, noise, data set, model, sweep and figure with its parameters and source."""
-    for table in (METHODS, NOISES, DATASETS, MODELS, SWEEPS, FIGURES):
-        click.echo(f"{table.kind}s" if table.kind != "noise" else "noises")
+    for table in TABLES:
+        click.echo(f"{table.kind}s")
         for name, entry in table.entries.items():
             knobs = ", ".join(f"{knob}={'...' if value is None else value}" for knob, value in entry.defaults().items())
             click.echo(f"  {name:<18} {knobs:<28} {entry.source}")
@@ -154,6 +164,7 @@ def list_names() -> None:
 @click.option("--where-known", nargs=2, multiple=True, metavar="NAME VALUE", help="The same, if it has such a one.")
 def notebook(source: Path, output: Path, given: tuple[Any, ...], where_known: tuple[Any, ...]) -> None:
     """Execute the notebook SOURCE (.py or .ipynb) by papermill and write it to OUTPUT."""
+    notebooks = _notebooks()
     notebooks.execute(source, output, dict(given), {name: value for name, value in where_known if value})
     click.echo(f"{output}")
 
@@ -162,6 +173,7 @@ def notebook(source: Path, output: Path, given: tuple[Any, ...], where_known: tu
 @click.argument("sources", nargs=-1, type=click.Path(path_type=Path))
 def build(sources: tuple[Path, ...]) -> None:
     """Execute notebook SOURCES (.py) with their defaults and write the committed .ipynb beside each."""
+    notebooks = _notebooks()
     for source in sources:
         click.echo(f"{notebooks.build(source)}")
 
@@ -177,6 +189,14 @@ def readme(path: Path) -> None:
     if not begin or not tail:
         raise ConfigError(f"{path} lacks the marks {MARKS[0].strip()} and {MARKS[1]}")
     path.write_text(f"{head}{begin}\n{table}\n\n{MARKS[1]}{tail}")
+
+
+def _notebooks() -> ModuleType:
+    """Import what runs notebooks: its packages are an extra, which training and drawing do without."""
+    try:
+        return importlib.import_module("robustdl_lib.notebooks")
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"notebooks need the package {error.name!r}: install robustdl-lib[notebooks]") from None
 
 
 def _setting(profile: str, noise: str, methods: str, dataset: str, seeds: str) -> sweeps.Setting:
@@ -201,9 +221,20 @@ def _headline(table: pd.DataFrame) -> str:
     return summary.readable(table).to_string(index=False)
 
 
-def _print_comparison(ours: pd.DataFrame, configs: list[RunConfig], profile: str, shelf: str) -> None:
+def _realised(runs: list[store.Run]) -> dict[str, list[float]]:
+    """Return the realised rates of each noise, one a draw, in increasing order."""
+    rates: dict[str, set[float]] = {}
+    for run in runs:
+        rates.setdefault(run.config.noise, set()).add(run.provenance["noise_rate"])
+    return {noise: sorted(found) for noise, found in rates.items()}
+
+
+def _print_comparison(runs: list[store.Run], configs: list[RunConfig], profile: str, shelf: str) -> None:
+    ours = summary.headline(sweeps.rows(runs))
     click.echo("Test accuracy in %, mean over seeds; lost = best minus last epoch.")
     click.echo(_headline(ours))
+    for noise, rates in _realised(runs).items():
+        click.echo(f"Labels that are wrong under {noise}: {', '.join(f'{100 * rate:.1f}' for rate in rates)} %")
     reference = sweeps.found(configs, [paths.shelf("reference", profile)])
     if shelf == "reference" or not reference:
         click.echo("There is no committed reference for this setting." if shelf == "runs" else "")

@@ -46,6 +46,11 @@ def require(figure: str, df: pd.DataFrame, columns: Sequence[str]) -> pd.DataFra
     return df.loc[:, list(columns)]
 
 
+def with_method(df: pd.DataFrame) -> pd.DataFrame:
+    """Return a curve of :mod:`robustdl_lib.gradients` with its method as a column, if it has none yet."""
+    return df.assign(method=df.attrs["method"]) if "method" in df.attrs and "method" not in df else df
+
+
 def weight_rows() -> pd.DataFrame:
     """Return the weight curves of four losses, IMAE and three DM: columns p, weight, method."""
     return compare(list(WEIGHTED), weight_curve, p=POINTS)

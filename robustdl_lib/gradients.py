@@ -42,7 +42,7 @@ def weight_curve(
     p in [0, 1], by default 2,001 points. Source: Talk, eq. 3. Raises ValueError for p outside [0, 1].
     """
     points = _grid(p)
-    return pd.DataFrame({"p": points, "weight": _weights(method, points, num_classes, progress)})
+    return _named(method, {"p": points, "weight": _weights(method, points, num_classes, progress)})
 
 
 def emphasis_density(
@@ -56,7 +56,7 @@ def emphasis_density(
     whole = weight_curve(method, num_classes=num_classes, progress=progress)
     points = _grid(p)
     weight = _weights(method, points, num_classes, progress)
-    return pd.DataFrame({"p": points, "density": weight / np.trapezoid(whole["weight"], whole["p"])})
+    return _named(method, {"p": points, "density": weight / np.trapezoid(whole["weight"], whole["p"])})
 
 
 def emphasis_mode(method: Method, *, num_classes: int = 10, progress: float = 0.0) -> float:
@@ -109,6 +109,13 @@ def logits_at(p: ArrayLike, num_classes: int) -> Tensor:
     logits = np.repeat(np.log(rest / (num_classes - 1))[:, None], num_classes, axis=1)
     logits[:, 0] = np.log(inside)
     return torch.from_numpy(logits)
+
+
+def _named(method: Method, columns: dict[str, NDArray[np.float64]]) -> pd.DataFrame:
+    """Return the columns as a frame that remembers its method, so that it can be drawn as it is."""
+    frame = pd.DataFrame(columns)
+    frame.attrs["method"] = method if isinstance(method, str) else getattr(method, "__name__", "loss")
+    return frame
 
 
 def _weights(method: Method, points: NDArray[np.float64], num_classes: int, progress: float) -> NDArray[np.float64]:

@@ -25,12 +25,12 @@ def _expected(per_class: Tensor, target: Tensor) -> Tensor:
     return (target * per_class).sum(dim=1)
 
 
-@METHODS.register("cce", label="CCE", source="Talk, eq. 1; DM, Table 1", role="loss", formula="-log(p)")
+@METHODS.register("cce", label="CCE", source="Talk, eq. 1", role="loss", formula="-log(p)")
 def cce(logits: Tensor, target: Tensor) -> Tensor:
     """Categorical cross entropy, L = -sum_j target_j log p_j, in [0, inf).
 
     logits [N, C] real, target [N, C] on the simplex -> [N]. Weight 2 (1 - p_y), emphasis mode 0.
-    Source: Talk, eq. 1 to 3; DM (arXiv 1905.11233), Table 1. Raises ValueError when the shapes differ.
+    Source: Talk, eq. 1 to 3. Raises ValueError when the shapes differ.
     """
     return _expected(-log_softmax(logits, dim=1), target)
 
@@ -41,18 +41,18 @@ def mae(logits: Tensor, target: Tensor) -> Tensor:
 
     logits [N, C] real, target [N, C] on the simplex -> [N]. Weight 2 p_y (1 - p_y), emphasis mode 1/2. This is
     half the L1 distance |p - q|, as in DM; IMAE uses the whole and so twice the weight.
-    Source: Talk, eq. 1 to 3; DM (arXiv 1905.11233), Table 1. Raises ValueError when the shapes differ.
+    Source: Talk, eq. 1 to 3. Raises ValueError when the shapes differ.
     """
     return _expected(-torch.expm1(log_softmax(logits, dim=1)), target)
 
 
-@METHODS.register("mse", label="MSE", source="Talk, eq. 1; DM, Table 1", role="loss", formula="(1 - p)**2")
+@METHODS.register("mse", label="MSE", source="Talk, eq. 1", role="loss", formula="(1 - p)**2")
 def mse(logits: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of the given label's probability, L = (1 - p_y)^2, in [0, 1].
 
     logits [N, C] real, target [N, C] on the simplex -> [N]. Weight 4 p_y (1 - p_y)^2, emphasis mode 1/3. It
     uses p_y alone: the Brier score over all classes has another gradient.
-    Source: Talk, eq. 1 to 3; DM (arXiv 1905.11233), Table 1. Raises ValueError when the shapes differ.
+    Source: Talk, eq. 1 to 3. Raises ValueError when the shapes differ.
     """
     return _expected(torch.expm1(log_softmax(logits, dim=1)).square(), target)
 

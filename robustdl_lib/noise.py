@@ -52,7 +52,7 @@ def none(*, num_classes: int) -> NDArray[np.float64]:
 def symmetric(*, rate: Rate, num_classes: int) -> NDArray[np.float64]:
     """Symmetric noise over the other classes: T_ij = r / (C - 1) for j != i; the true rate is r.
 
-    rate r in [0, 1) -> [C, C]. Source: DM (arXiv 1905.11233), section 4.
+    rate r in [0, 1) -> [C, C]. Source: the convention of DM (arXiv 1905.11233) and ProSelfLC.
     """
     matrix = np.full((num_classes, num_classes), rate / max(num_classes - 1, 1))
     np.fill_diagonal(matrix, 1.0 - rate)
@@ -106,7 +106,8 @@ def corrupt(
 
     labels [N] integers in [0, C), spec such as ``"symmetric:0.4"``, seed of the draw -> :class:`NoisyLabels`.
     The same labels, spec and seed give the same result on any machine. ``images`` and ``superclasses`` serve
-    noises that look at them; those registered so far do not.
+    noises that look at them; those registered so far do not. ``flips`` are the look-alikes of asymmetric noise;
+    without them ten classes are taken to be CIFAR-10's.
     Raises ValueError for labels outside [0, C), :class:`SpecError` for an unknown noise or a rate outside [0, 1).
     """
     clean = _checked_labels(labels, num_classes)

@@ -57,7 +57,8 @@ def check(notebook: nbformat.NotebookNode, given: Mapping[str, str]) -> dict[str
     """
     known = parameters(notebook)
     values = {name: _typed(name, text, known) for name, text in given.items()}
-    setting = {name: values[name] for name in ("profile", "noise", "dataset", "methods", "seeds") if values.get(name)}
+    names = [name for name in ("noise", "dataset", "methods", "seeds") if values.get(name)]
+    setting = {name: values[name] for name in [*names, *(["profile"] if "profile" in values else [])]}
     if "profile" in known:
         Setting(**{"profile": ast.literal_eval(known["profile"].default), **setting})
     for method in values.get("methods", []):
@@ -77,6 +78,8 @@ def execute(source: Path, output: Path, given: Mapping[str, str], settings: Mapp
     notebook = read(source)
     known = parameters(notebook)
     values = check(notebook, {**{name: text for name, text in (settings or {}).items() if name in known}, **given})
+    if output.suffix != ".ipynb" or output.resolve() == source.resolve():
+        raise ConfigError(f"the output is a new .ipynb file, found {output}")
     paths.require_writable(output.parent)
     output.unlink(missing_ok=True)
     part, failed = output.with_suffix(".part.ipynb"), output.with_suffix(".failed.ipynb")
@@ -144,7 +147,7 @@ def _check_range(name: str, value: Any, help_text: str) -> None:
         if value == []:
             raise ConfigError(f"{name} needs at least one number in [{low:g}, {high:g}]")
         for number in value if isinstance(value, list) else [value]:
-            if not isinstance(number, int | float) or not low <= number <= high:
+            if isinstance(number, bool) or not isinstance(number, int | float) or not low <= number <= high:
                 raise ConfigError(f"{name} lies in [{low:g}, {high:g}], found {number!r}")
 
 

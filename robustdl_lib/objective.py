@@ -34,8 +34,12 @@ class Objective:
     def per_example(self, logits: Tensor, labels: Tensor, *, progress: float = 0.0) -> tuple[Tensor, Tensor]:
         """Return losses [N] and weights [N]: the derivative of losses.sum() is each example's logit gradient.
 
-        The weights are 1 but for methods that weigh, whose gradient they then norm (derivative normalisation).
+        The weights are 1 but for methods that weigh, whose gradient they then norm (derivative normalisation). With a
+        soft target a weighting multiplies -log <target, p>, whose derivative has the norm w only where the target is
+        one-hot.
         """
+        if not 0 <= progress <= 1:
+            raise ValueError(f"progress is the share of training done, in [0, 1], found {progress}")
         target = self.one_hot(labels, logits)
         call, knobs = self.method.entry.function, self.method.knobs
         if self.role == "weight":

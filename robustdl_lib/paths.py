@@ -1,10 +1,12 @@
 """Where data, results and figures live; each place can be moved by an environment variable."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parent.parent
+ROOT = CHECKOUT if (CHECKOUT / "pyproject.toml").is_file() else Path.cwd()
 LEAST_FREE_BYTES = 20 * 2**20
 
 
@@ -42,9 +44,11 @@ def require_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"\0" * 4096)
-        probe.unlink()
     except OSError as error:
         raise OSError(f"cannot write to {folder}: {error.strerror or error}; choose another place") from None
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
     free = shutil.disk_usage(folder).free
     if free < LEAST_FREE_BYTES:
         wanted = LEAST_FREE_BYTES // 2**20

@@ -29,6 +29,7 @@ from robustdl_lib.frames import (
     target_rows,
     trust_rows,
     weight_rows,
+    with_method,
 )
 from robustdl_lib.registry import FIGURES, METHODS
 from robustdl_lib.style import (
@@ -109,6 +110,7 @@ def read(source: Any) -> pd.DataFrame:
     source="Talk, eq. 3 and 4",
     rows=weight_rows,
     columns=("p", "weight", "method"),
+    prepare=with_method,
 )
 def weight_curves(df: pd.DataFrame) -> Figure:
     """Draw the weight w(p); methods that are a weighting have a panel of their own."""
@@ -136,6 +138,7 @@ def weight_curves(df: pd.DataFrame) -> Figure:
     source="Talk, slide 21",
     rows=emphasis_rows,
     columns=("p", "density", "method"),
+    prepare=with_method,
 )
 def emphasis_density(df: pd.DataFrame) -> Figure:
     """Draw the emphasis density h(p); a grid of one method has a panel for each value of its last knob."""

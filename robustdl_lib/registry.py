@@ -161,7 +161,7 @@ class Registry(Mapping[str, Callable[..., Any]]):
 
 def first_error(error: ValidationError, model: type[BaseModel]) -> str:
     """Say the first of pydantic's findings in one sentence: what was expected, found, and would be right."""
-    finding = error.errors()[0]
+    finding = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")  # a wrong name explains more
     name = ".".join(str(part) for part in finding["loc"][:1])
     if finding["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields) or "none"

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -30,7 +31,7 @@ import torch
 from numpy.typing import NDArray
 
 from robustdl_lib import paths
-from robustdl_lib.config import RunConfig
+from robustdl_lib.config import PROFILES, RunConfig
 from robustdl_lib.data import Data
 
 FILES = ("config.json", "history.csv", "p_y.npz")
@@ -144,6 +145,9 @@ def load_runs(shelf: str | None = None, profile: str | None = None, **where: Any
     taken from ``runs``. ``where`` filters by a configuration's field: a value or a list of values, specs in any
     spelling. Raises ValueError for a field that a configuration does not have.
     """
+    for value, known in ((shelf, SHELVES), (profile, PROFILES)):
+        if value is not None and value not in known:
+            raise ValueError(f"there is no {value!r}: there is {', '.join(known)}")
     unknown = sorted(set(where) - set(RunConfig.model_fields))
     if unknown:
         raise ValueError(f"unknown field {unknown[0]!r}: there is {', '.join(RunConfig.model_fields)}")
@@ -213,24 +217,36 @@ def keep_noise(shelf: Path, cfg: RunConfig, data: Data) -> Path:
     name = f"{cfg.dataset}-{cfg.noise}-{cfg.noise_seed}".replace(":", "_").replace("/", "_")
     path, noise = shelf / "noise" / f"{name}.npz", data.noise
     arrays = {"labels": noise.labels.numpy(), "clean": noise.clean.numpy(), "transition": noise.transition.numpy()}
-    if path.is_file():
-        try:
-            with np.load(path, allow_pickle=False) as kept:
-                if all(np.array_equal(kept[key], value) for key, value in arrays.items()):
-                    return path
+    if path.is_file() and (kept := _read_noise(path)) is not None:
+        if not all(np.array_equal(kept.get(key, ()), value) for key, value in arrays.items()):
             raise ValueError(f"{path} holds another draw of this noise; runs trained on the two cannot be compared")
-        except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            warnings.warn(f"drawn again: {path} cannot be read ({error})", stacklevel=2)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{os.getpid()}-{path.name}")
-    np.savez_compressed(part, allow_pickle=False, **arrays)
-    part.replace(path)
+        return path
+    part = path.with_name(f".part-{uuid.uuid4().hex}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(part, allow_pickle=False, **arrays)
+        part.replace(path)
+    except OSError as error:
+        raise OSError(f"cannot write to {path}: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
     return path
+
+
+def _read_noise(path: Path) -> dict[str, NDArray[Any]] | None:
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            return dict(kept)
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error):
+        warnings.warn(f"drawn again: {path} is not as it was written", stacklevel=3)
+        return None
 
 
 def clear_leftovers(shelf: Path) -> int:
     """Remove the unfinished folders that processes of this machine, now dead, left behind; return how many."""
-    stale = [part for part in shelf.glob(".part-*") if not _alive(int(part.name.split("-")[2]))]
+    named = [(part, re.fullmatch(r"\.part-[0-9a-f]+-(\d+)-.*", part.name)) for part in shelf.glob(".part-*")]
+    stale = [part for part, match in named if match and not _alive(int(match[1]))]
     for part in stale:
         shutil.rmtree(part, ignore_errors=True)
     return len(stale)
@@ -248,7 +264,7 @@ def _move_in_place(part: Path, final: Path) -> Run:
             part.rename(final)
             return run
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
         try:
             return read(final)
@@ -262,14 +278,17 @@ def _remove(folder: Path) -> None:
     aside = folder.with_name(f".part-{folder.name}-{os.getpid()}-{uuid.uuid4().hex}")
     with contextlib.suppress(FileNotFoundError):
         folder.rename(aside)
-    shutil.rmtree(aside, ignore_errors=True)
+    if aside.is_dir() and not aside.is_symlink():
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        aside.unlink(missing_ok=True)
 
 
 def _provenance(folder: Path) -> dict[str, Any]:
     path = folder / PROVENANCE
     try:
         record = json.loads(path.read_text())
-        if not isinstance(record["sha256"], dict):
+        if not isinstance(record["sha256"], dict) or "seconds" not in record:
             raise TypeError
     except OSError as error:
         raise DamagedRun(f"{path} cannot be read: {error.strerror}") from None
@@ -331,6 +350,8 @@ def _git_revision() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        if Path(git("rev-parse", "--show-toplevel")) != paths.ROOT:
+            return None  # another project's repository
         return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "robustdl_lib") else "")
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -1,8 +1,8 @@
 """From rows to the numbers that are quoted: three ways to read a run, and their spread over seeds.
 
 ``last`` is the headline: the network after the last epoch. ``oracle`` is the best epoch on the test set, which
-nobody can choose without the answers. ``selected`` is the epoch that the noisy validation set picks.
-All accuracies here are in per cent.
+nobody can choose without the answers. ``selected`` is the epoch that the noisy validation set picks,
+the earliest of equals. All accuracies here are in per cent.
 """
 
 import pandas as pd
@@ -33,7 +33,7 @@ def final_readings(runs: pd.DataFrame) -> pd.DataFrame:
     """Return a row a run: its configuration, the three readings of test accuracy and the last epoch's dynamics.
 
     runs: rows of :func:`robustdl_lib.store.load_runs` -> columns run_id, dataset, noise, method, model, seed,
-    last, oracle, oracle_epoch, selected, and clean_acc, fit_wrong, corrected, all in per cent.
+    last, oracle, oracle_epoch, selected, clean_acc, fit_wrong, corrected, entropy_clean, entropy_wrong, in per cent.
     """
     rows = [_read(run_id, history.sort_values("epoch")) for run_id, history in runs.groupby("run_id", sort=False)]
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -72,7 +72,8 @@ def markdown(table: pd.DataFrame) -> str:
 def differences(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each (noise, method) of both tables: last accuracy here, in the reference, and here minus it.
 
-    ours, reference: tables of :func:`headline` -> columns noise, method, label, here, reference, difference, std.
+    ours, reference: tables of :func:`headline` -> columns noise, label, here, reference, difference,
+    reference_std.
     """
     both = ours.merge(reference, on=["noise", "method"], suffixes=("", "_reference"))
     return pd.DataFrame(

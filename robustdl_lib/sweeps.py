@@ -6,6 +6,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,8 +15,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib import Parallel, cpu_count, delayed
 from tqdm import tqdm
 
 from robustdl_lib import paths, store
@@ -59,8 +59,12 @@ class Setting:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.methods == [] or self.seeds == []:
-            raise ConfigError("a sweep needs at least one method and one seed")
+        for name, single in (("methods", str), ("seeds", int)):
+            if isinstance(given := getattr(self, name), single):
+                given = [given]
+            if given is not None and not len(given):
+                raise ConfigError("a sweep needs at least one method and one seed")
+            object.__setattr__(self, name, given if given is None else list(dict.fromkeys(given)))
         resolve_device(self.config().device)
         self.headline_configs()
 
@@ -88,7 +92,7 @@ class Setting:
     @property
     def slug(self) -> str:
         """A folder's name: the profile, then what was changed, such as ``quick_symmetric-0.6``."""
-        methods = "+".join(self.config(method=method).method for method in self.methods or ())
+        methods = "+".join(dict.fromkeys(self.config(method=method).method for method in self.methods or ()))
         if len(methods) > 60:
             methods = f"methods-{hashlib.sha256(methods.encode()).hexdigest()[:8]}"
         seeds = "seeds-" + "-".join(map(str, self.seeds)) if self.seeds else ""
@@ -132,11 +136,13 @@ def run(
     Raises ConfigError or SpecError before any work for a bad setting, OSError when the store cannot be written,
     :class:`SweepFailed` when a run failed or a process was killed, after the others were finished.
     """
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"jobs must be at least 1, found {jobs}")
     configs = plan(name, Setting(profile=profile, **setting))
     places = [paths.shelf(shelf, profile), paths.shelf(into, profile, writing=True)]
     missing = lacking(configs, places)
     if missing:
-        train_all(missing, places[-1], _checked_jobs(jobs, len(missing)), quiet=quiet)
+        train_all(missing, places[-1], jobs or _default_jobs(missing[0].device), quiet=quiet)
     return rows(found(configs, places))
 
 
@@ -162,18 +168,18 @@ def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bo
     """Train each configuration and store it; raises :class:`SweepFailed` at the end when some did not finish."""
     paths.require_writable(shelf)
     store.clear_leftovers(shelf)
-    for cfg in {(cfg.dataset, cfg.noise, cfg.noise_seed): cfg for cfg in configs}.values():
-        store.keep_noise(shelf, cfg, load(cfg))
-    threads = max(1, cores() // jobs)
+    threads = max(1, cpu_count() // jobs)  # of the jobs asked for: a resumed sweep computes as the first did
     tasks = [delayed(_attempt)(cfg, shelf, threads, os.getpid(), additions()) for cfg in configs]
     failures: list[str] = []
     with _progress(len(configs), quiet) as done:
         try:
-            for cfg, outcome in Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")(tasks):
+            for cfg, outcome in Parallel(n_jobs=min(jobs, len(configs)), batch_size=1, return_as="generator_unordered")(
+                tasks
+            ):
                 done.update()
-                done.set_postfix_str(f"{cfg.method} {outcome}")
+                done.set_postfix_str(f"{cfg.method} {outcome}", refresh=False)
                 failures += [f"{cfg.method} on {cfg.noise}, seed {cfg.seed}: {outcome}"] * isinstance(outcome, str)
-        except TerminatedWorkerError:
+        except BrokenProcessPool:
             failures.append("a training process was killed")
     if failures:
         kept = "what was finished is kept, and the same command trains only the rest"
@@ -183,20 +189,15 @@ def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bo
 def train_one(cfg: RunConfig, shelf: Path, on_epoch: Callable[[dict[str, float]], None] | None = None) -> float:
     """Train one configuration, store it, and return its last test accuracy; ``on_epoch`` sees each row."""
     started, data = perf_counter(), load(cfg)
+    store.keep_noise(shelf, cfg, data)
     trained = fit(cfg, data, on_epoch)
     provenance = store.provenance(data, resolve_device(cfg.device), perf_counter() - started)
     return float(store.save(shelf, cfg, trained.history, trained.p_y, provenance).history["test_acc"].iloc[-1])
 
 
-def cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _checked_jobs(jobs: int | None, runs: int) -> int:
-    if jobs is not None and jobs < 1:
-        raise ConfigError(f"jobs must be at least 1, found {jobs}")
-    return min(jobs or cores(), runs)
+def _default_jobs(device: str) -> int:
+    """Return the number of processes: one a core, or four on a GPU, where each opens a context of its own."""
+    return cpu_count() if resolve_device(device).type == "cpu" else min(4, cpu_count())
 
 
 def _attempt(cfg: RunConfig, shelf: Path, threads: int, parent: int, extras: list[Entry]) -> tuple[RunConfig, Any]:
@@ -207,7 +208,7 @@ def _attempt(cfg: RunConfig, shelf: Path, threads: int, parent: int, extras: lis
     add(extras)
     try:
         return cfg, round(100 * train_one(cfg, shelf), 1)
-    except (TrainingFailed, OSError) as error:
+    except (TrainingFailed, ValueError, OSError) as error:
         return cfg, str(error)
     except Exception as error:  # a mistake in a loss of one's own costs its run, not the sweep
         return cfg, f"{type(error).__name__}: {error}"

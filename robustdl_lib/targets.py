@@ -28,7 +28,7 @@ Sharpness = Annotated[float, Field(gt=0, le=1000)]
 def global_trust(progress: float, *, B: Sharpness = 10.0) -> float:
     """Trust by learning time, g(t) = 1 / (1 + exp(-B (t/T - 1/2))), in (0, 1).
 
-    progress t/T in [0, 1], B > 0 -> float. Source: Talk, eq. 6; ProSelfLC (arXiv 2005.03788), section 4.
+    progress t/T in [0, 1], B > 0 -> float. Source: Talk, eq. 6; ProSelfLC (arXiv 2005.03788).
     """
     return 0.5 * (1.0 + math.tanh(0.5 * B * (progress - 0.5)))
 
@@ -37,7 +37,7 @@ def local_trust(logits: Tensor, *, T: Temperature = 1.0) -> Tensor:
     """Trust by confidence, l(p) = 1 - H(p_T) / log C, in [0, 1], with p_T = softmax(z / T).
 
     logits [N, C] real, T in [0.01, 1] -> [N]: 0 for the uniform, 1 for a one-hot prediction.
-    Source: Talk, eq. 6; ProSelfLC (arXiv 2005.03788), section 4; T from arXiv 2207.00118.
+    Source: Talk, eq. 6; ProSelfLC (arXiv 2005.03788); T from arXiv 2207.00118.
     """
     log_probs = log_softmax(logits / T, dim=1)
     entropy = -(log_probs.exp() * log_probs).sum(dim=1)

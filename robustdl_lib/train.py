@@ -21,7 +21,7 @@ INFERENCE_BATCH = 1024
 
 
 class TrainingFailed(RuntimeError):
-    """A loss that is not a number; the message names the step and the configuration."""
+    """A loss that is not a number; the message names the epoch and the configuration."""
 
 
 @dataclass(frozen=True)
@@ -161,5 +161,6 @@ def resolve_device(name: str) -> torch.device:
 
 def autocast(cfg: RunConfig, device: torch.device) -> torch.autocast:
     """Return the autocast context: bfloat16 when asked for, or by default on a GPU that computes in it."""
-    chosen = device.type == "cuda" and torch.cuda.is_bf16_supported() if cfg.precision == "auto" else False
-    return torch.autocast(device.type, torch.bfloat16, enabled=chosen or cfg.precision == "bfloat16")
+    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    wanted = native if cfg.precision == "auto" else cfg.precision == "bfloat16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)

@@ -41,14 +41,14 @@ def weighted_loss(weight: Tensor, logits: Tensor, target: Tensor) -> Tensor:
 
 
 @METHODS.register(
-    "imae", label="IMAE", source="IMAE, section 3", role="weight", formula="exp(T * p * (1 - p))", shows=("T",)
+    "imae", label="IMAE", source="Wang et al. 2019, IMAE", role="weight", formula="exp(T * p * (1 - p))", shows=("T",)
 )
 @torch.no_grad()
 def imae(logits: Tensor, target: Tensor, *, T: Annotated[float, Field(ge=0, le=200)] = 8.0) -> Tensor:
     """Improved MAE, w = exp(T p_y (1 - p_y)), in [1, exp(T / 4)], emphasis mode 1/2.
 
     logits [N, C] real, target [N, C] one-hot, T in [0, 200] -> [N], detached. T = 0 weighs all alike.
-    Source: IMAE (arXiv 1903.12141), section 3. Raises ValueError when the shapes differ, SpecError on a bad T.
+    Source: IMAE (arXiv 1903.12141). Raises ValueError when the shapes differ, SpecError on a bad T.
     """
     odds = log_odds_against(logits, target)
     return torch.exp(T * torch.sigmoid(odds) * torch.sigmoid(-odds))
@@ -57,7 +57,7 @@ def imae(logits: Tensor, target: Tensor, *, T: Annotated[float, Field(ge=0, le=2
 @METHODS.register(
     "dm",
     label="DM",
-    source="Talk, eq. 4; DM, section 3",
+    source="Talk, eq. 4",
     role="weight",
     formula="exp(beta * p**lam * (1 - p))",
     shows=("beta", "lam"),
@@ -73,7 +73,7 @@ def dm(
     """Derivative manipulation, w = exp(beta p_y^lam (1 - p_y)), in [1, inf), emphasis mode lam / (lam + 1).
 
     logits [N, C] real, target [N, C] one-hot, beta in [0, 60], lam in [0, 100] -> [N], detached. beta = 0 weighs
-    all alike and has no mode. Source: Talk, eq. 4; DM (arXiv 1905.11233), section 3.
+    all alike and has no mode. Source: Talk, eq. 4; DM (arXiv 1905.11233).
     Raises ValueError when the shapes differ, SpecError when a knob is out of its range.
     """
     odds = log_odds_against(logits, target)

@@ -25,7 +25,7 @@ SMALL = {"profile": "smoke", "jobs": 1, "quiet": True, "methods": ["cce", "gce"]
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a run one thread, whatever this machine has: tests run beside each other."""
-    monkeypatch.setattr(sweeps, "cores", lambda: 1)
+    monkeypatch.setattr(sweeps, "cpu_count", lambda: 1)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_a_run_of_a_sweep_is_the_run_of_its_configuration(shelf: Path) -> None:
     sweeps.run(**SMALL)
     cfg = smoke(method="gce", device="auto")
     among = store.find(cfg, shelf)
-    torch.set_num_threads(sweeps.cores())
+    torch.set_num_threads(sweeps.cpu_count())
     sweeps.train_one(cfg, paths.results() / "alone")
     alone = store.find(cfg, paths.results() / "alone")
     assert among
