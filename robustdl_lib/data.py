@@ -127,9 +127,10 @@ def load(cfg: RunConfig) -> Data:
 
 
 def augment(images: Tensor, generator: torch.Generator, *, pad: int, flip: bool) -> Tensor:
-    """Crop each image at its own random place after padding with zeros, and mirror half of them if ``flip``.
+    """Crop each image at its own random place after padding, and mirror half of them if ``flip``.
 
-    images [N, channels, H, W] -> the same shape, drawn on the images' device by ``generator``.
+    images [N, channels, H, W] -> the same shape, drawn on the images' device by ``generator``. Padded pixels are 0,
+    the mean of normalised images.
     """
     count, _, height, width = images.shape
     offsets = torch.randint(0, 2 * pad + 1, (2, count), generator=generator, device=images.device)

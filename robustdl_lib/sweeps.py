@@ -169,13 +169,12 @@ def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bo
     paths.require_writable(shelf)
     store.clear_leftovers(shelf)
     threads = max(1, cpu_count() // jobs)  # of the jobs asked for: a resumed sweep computes as the first did
-    tasks = [delayed(_attempt)(cfg, shelf, threads, os.getpid(), additions()) for cfg in configs]
+    calls = [delayed(_attempt)(cfg, shelf, threads, os.getpid(), additions()) for cfg in configs]
     failures: list[str] = []
     with _progress(len(configs), quiet) as done:
         try:
-            for cfg, outcome in Parallel(n_jobs=min(jobs, len(configs)), batch_size=1, return_as="generator_unordered")(
-                tasks
-            ):
+            pool = Parallel(n_jobs=min(jobs, len(configs)), batch_size=1, return_as="generator_unordered")
+            for cfg, outcome in pool(calls):
                 done.update()
                 done.set_postfix_str(f"{cfg.method} {outcome}", refresh=False)
                 failures += [f"{cfg.method} on {cfg.noise}, seed {cfg.seed}: {outcome}"] * isinstance(outcome, str)
