@@ -77,6 +77,36 @@ def test_a_results_root_that_cannot_be_written_is_refused(run, monkeypatch, tmp_
     assert err.count("\n") == 1
 
 
+def test_figures_that_cannot_be_written_are_refused_before_training(run, monkeypatch, tmp_path):
+    blocked = tmp_path / "a file"
+    blocked.write_text("")
+    monkeypatch.setenv("ROBUSTDL_FIGURES", str(blocked))
+    code, _, err = run("setting", "--profile", "smoke")
+    assert code == 1
+    assert err.startswith("error: cannot write to")
+
+
+def test_a_notebook_is_never_written_over_its_source(run, tmp_path):
+    source = tmp_path / "01_small.py"
+    source.write_text("# %%\nprint(1)\n")
+    code, _, err = run("notebook", str(source), str(source))
+    assert code == 1
+    assert "the output is a new .ipynb file" in err
+    assert source.read_text().startswith("# %%")
+
+
+def test_a_noise_draw_that_is_no_archive_is_named_and_drawn_again(run, places):
+    words = ("sweep", "--profile", "smoke", "--methods", "cce", "--seeds", "0", "--jobs", "1", "--quiet")
+    run(*words)
+    [kept] = places.rglob("digits-symmetric_0.4-0.npz")
+    whole = kept.read_bytes()
+    kept.write_text("text")
+    code, _, err = run("train", "--profile", "smoke", "--method", "mae")
+    assert code == 0
+    assert f"drawn again: {kept}" in err
+    assert kept.stat().st_size == len(whole)
+
+
 def test_too_little_space_is_refused(run, monkeypatch):
     monkeypatch.setattr("robustdl_lib.paths.LEAST_FREE_BYTES", 2**60)
     code, _, err = run("sweep", "--profile", "smoke", "--methods", "cce", "--seeds", "0")
