@@ -1,6 +1,7 @@
 """The command line: ``python -m robustdl_lib COMMAND``. Every refusal is one sentence and a non-zero exit."""
 
 import importlib
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -12,14 +13,14 @@ import click
 import pandas as pd
 from joblib import cpu_count
 
-from robustdl_lib import noise_plots, paths, plots, store, summary, sweeps
+from robustdl_lib import lens, lens_plots, noise_plots, paths, plots, store, summary, sweeps
 from robustdl_lib.config import PROFILES, ConfigError, RunConfig, profile_config
-from robustdl_lib.registry import FIGURES, TABLES
+from robustdl_lib.registry import FIGURES, METHODS, TABLES
 from robustdl_lib.train import resolve_device
 
 REFUSALS = (ValueError, OSError, RuntimeError)
-FIGURE_FILES = (plots, noise_plots)  # importing a file of figures enters them in FIGURES
-MARKS = ("<!-- headline: begin -->\n", "<!-- headline: end -->")
+FIGURE_FILES = (plots, noise_plots, lens_plots)  # importing a file of figures enters them in FIGURES
+MARKS = ("<!-- {}: begin -->\n", "<!-- {}: end -->")
 
 
 @click.group(
@@ -31,6 +32,7 @@ def app(context: click.Context) -> None:
 
     \b
     python -m robustdl_lib list
+    python -m robustdl_lib inspect gce:q=0.7
     python -m robustdl_lib train --method gce:q=0.7 --noise symmetric:0.4
     python -m robustdl_lib sweep figures --profile quick --noise symmetric:0.6
     python -m robustdl_lib figures --profile quick
@@ -158,6 +160,36 @@ def list_names() -> None:
 
 
 @app.command()
+@click.argument("method")
+@click.option("--classes", default=10, show_default=True, type=click.IntRange(2, 1000), help="Number of classes.")
+@click.option("--progress", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Share of training done.")
+def inspect(method: str, classes: int, progress: float) -> None:
+    """Put METHOD under the lens: a table here, and a figure under figures/inspect.
+
+    METHOD is a spec such as gce:q=0.7, or a function (logits, target) -> [N] in a file: path/to/my_loss.py:my_loss.
+    """
+    spec = lens.method(method)
+    found = lens.facts(spec, num_classes=classes, progress=progress)
+    name = re.sub(r"[^\w.+=-]+", "-", spec)
+    place = plots.save(
+        "lens",
+        lens.lens_rows(spec, num_classes=classes, progress=progress),
+        paths.figures() / "inspect" / name,
+        {**store.code_version(), "method": spec, "num_classes": classes, "progress": progress},
+    )
+    parsed = METHODS.parse(spec)
+    click.echo(f"{parsed.label} ({parsed.entry.source}), {classes} classes, progress {progress:g}")
+    click.echo(_aligned(found))
+    click.echo(f"figure: {place}")
+
+
+@app.command()
+def methods() -> None:
+    """Print the table of all methods: where each looks, and what robust statistics says of it."""
+    click.echo(lens.table().drop(columns="formula").to_string(index=False))
+
+
+@app.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter of the notebook.")
@@ -181,14 +213,33 @@ def build(sources: tuple[Path, ...]) -> None:
 @app.command()
 @click.argument("path", default="README.md", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def readme(path: Path) -> None:
-    """Write the headline table of the committed quick reference between its marks in the README."""
-    runs = sweeps.found(sweeps.plan("figures", sweeps.Setting()), [paths.shelf("reference", "quick")])
-    table = summary.markdown(summary.readable(summary.headline(sweeps.rows(runs))))
-    head, begin, rest = path.read_text().partition(MARKS[0])
-    tail = rest.partition(MARKS[1])[2]
-    if not begin or not tail:
-        raise ConfigError(f"{path} lacks the marks {MARKS[0].strip()} and {MARKS[1]}")
-    path.write_text(f"{head}{begin}\n{table}\n\n{MARKS[1]}{tail}")
+    """Write the tables between their marks in PATH: the headline of the quick reference, all methods."""
+    tables = {
+        "headline": lambda: summary.readable(summary.headline(sweeps.rows(_reference()))),
+        "methods": lens.table,
+    }
+    text, written = path.read_text(), []
+    for name, table in tables.items():
+        first, last = (mark.format(name) for mark in MARKS)
+        head, begin, rest = text.partition(first)
+        tail = rest.partition(last)[2]
+        if begin and tail:
+            text = f"{head}{begin}\n{summary.markdown(table())}\n\n{last}{tail}"
+            written.append(name)
+    if not written:
+        raise ConfigError(f"{path} lacks the marks of a table, such as {MARKS[0].strip().format('headline')}")
+    path.write_text(text)
+
+
+def _reference() -> list[store.Run]:
+    return sweeps.found(sweeps.plan("figures", sweeps.Setting()), [paths.shelf("reference", "quick")])
+
+
+def _aligned(table: pd.DataFrame) -> str:
+    """Return the rows of a table of text in columns, to the left."""
+    widths = [table[name].map(len).max() for name in table]
+    rows = table.itertuples(index=False)
+    return "\n".join("  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 def _notebooks() -> ModuleType:

@@ -39,7 +39,7 @@ class Split:
 
     @property
     def mislabelled(self) -> Tensor:
-        return self.labels != self.clean_labels
+        return (self.labels != self.clean_labels) & (self.labels >= 0)
 
     def to(self, device: torch.device) -> "Split":
         """Return the split on ``device``, its images in channels-last memory."""

@@ -30,8 +30,8 @@ def normalised_entropy(logits: Tensor) -> Tensor:
 
 
 def p_y(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the probability of the given label: logits [N, C], labels [N] -> [N] in [0, 1]."""
-    return log_softmax(logits, dim=1).gather(1, labels.unsqueeze(1)).squeeze(1).exp()
+    """Return the probability of the given label: logits [N, C], labels [N] -> [N] in [0, 1]; where -1, of class 0."""
+    return log_softmax(logits, dim=1).gather(1, labels.clamp_min(0).unsqueeze(1)).squeeze(1).exp()
 
 
 def p_y_histogram(p: Tensor, subset: Tensor, bins: int = BINS) -> Tensor:
@@ -45,17 +45,18 @@ def dynamics(logits: Tensor, labels: Tensor, clean_labels: Tensor) -> dict[str, 
 
     logits [N, C], labels [N] as given, clean_labels [N] -> ``clean_acc`` (clean subset predicted as its label),
     ``fit_wrong`` and ``corrected`` (mislabelled predicted as the given, the true class), ``entropy_clean`` and
-    ``entropy_wrong`` (normalised by log C), ``p_clean`` and ``p_wrong`` (average p_y).
+    ``entropy_wrong`` (normalised by log C), ``p_clean`` and ``p_wrong`` (average p_y). An example without a label (-1)
+    is in neither subset.
     Source: Talk, slides 11 and 36 to 38; ProSelfLC (arXiv 2005.03788), Figure 3.
     """
-    wrong = labels != clean_labels
+    right, wrong = labels == clean_labels, (labels != clean_labels) & (labels >= 0)
     entropy, given = normalised_entropy(logits), p_y(logits, labels)
     return {
-        "clean_acc": accuracy(logits, labels, ~wrong),
+        "clean_acc": accuracy(logits, labels, right),
         "fit_wrong": accuracy(logits, labels, wrong),
         "corrected": accuracy(logits, clean_labels, wrong),
-        "entropy_clean": share(entropy, ~wrong),
+        "entropy_clean": share(entropy, right),
         "entropy_wrong": share(entropy, wrong),
-        "p_clean": share(given, ~wrong),
+        "p_clean": share(given, right),
         "p_wrong": share(given, wrong),
     }

@@ -1,8 +1,9 @@
 """Label noise: labels in, labels out.
 
 A class-conditional noise is a transition matrix: row i holds the probabilities of the labels that an example of
-true class i is given. Its rate is the chance of a wrong label. Each noise is a function from its knobs to that
-matrix; :func:`corrupt` draws from it once and says what came out.
+true class i is given; what a row lacks of 1 is the chance that the label is missing. Its rate is the chance of a
+wrong label. Each noise is a function from its knobs to that matrix; :func:`corrupt` draws from it once and says what
+came out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from robustdl_lib.registry import NOISES, SpecError
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Flips = Mapping[int, int]
+MISSING = -1
 
 CIFAR10_FLIPS: Flips = {9: 1, 2: 0, 4: 7, 3: 5, 5: 3}
 """truck -> automobile, bird -> airplane, deer -> horse, cat <-> dog. Source: Patrini et al. 2017; GCE; ELR."""
@@ -32,7 +34,7 @@ class NoisyLabels:
     """What :func:`corrupt` returns: given and true labels [N], where they differ, and what came out.
 
     ``transition`` [C, C] is the realised matrix (counts over the row's total, the identity for a class without
-    examples) and ``rate`` the realised share of wrong labels.
+    examples) and ``rate`` the realised share of wrong labels. A missing label is -1, and is not wrong.
     """
 
     labels: Tensor
@@ -80,8 +82,19 @@ def asymmetric(*, rate: Rate, num_classes: int, flips: Flips) -> NDArray[np.floa
     return matrix
 
 
+@NOISES.register("missing", label="missing", source="Lee 2013: few labels, many images")
+def missing(*, rate: Rate, num_classes: int) -> NDArray[np.float64]:
+    """Missing labels: with probability r an example has none (-1), else the true one: T = (1 - r) I.
+
+    rate r in [0, 1) -> [C, C]. Methods that need a label leave such an example out; ``pseudo`` and ``joint`` use it.
+    """
+    return (1.0 - rate) * np.eye(num_classes)
+
+
 def transition_matrix(spec: str, *, num_classes: int, flips: Flips | None = None) -> NDArray[np.float64]:
-    """Return the asked-for matrix [C, C] of a noise spec; rows sum to 1. Raises :class:`SpecError` on a bad spec.
+    """Return the asked-for matrix [C, C] of a noise spec. Raises :class:`SpecError` on a bad spec.
+
+    Rows sum to 1, or to less where a label may be missing.
 
     ``flips`` names the look-alikes of asymmetric noise; without it ten classes are taken to be CIFAR-10's.
     """
@@ -114,18 +127,21 @@ def corrupt(
     matrix = transition_matrix(spec, num_classes=num_classes, flips=flips)
     drawn = np.random.default_rng(seed).random(len(clean))
     upper = matrix.cumsum(axis=1)
-    upper[:, -1] = np.inf  # rounding must not leave the last class short of 1
+    whole = upper[:, -1] > 1.0 - 1e-9
+    upper[whole, -1] = np.inf  # rounding must not leave the last class short of 1
     given = (drawn[:, None] >= upper[clean]).sum(axis=1)
+    given[given == num_classes] = MISSING
     return describe(given, clean, num_classes)
 
 
 def describe(given: NDArray[np.integer], clean: NDArray[np.integer], num_classes: int) -> NoisyLabels:
     """Put given and true labels [N] together with the realised matrix and rate."""
     counts = np.zeros((num_classes, num_classes))
-    np.add.at(counts, (clean, given), 1.0)
-    totals = counts.sum(axis=1, keepdims=True)
+    labelled = given != MISSING
+    np.add.at(counts, (clean[labelled], given[labelled]), 1.0)
+    totals = np.bincount(clean, minlength=num_classes)[:, None]
     transition = np.where(totals > 0, counts / np.maximum(totals, 1.0), np.eye(num_classes))
-    wrong = given != clean
+    wrong = labelled & (given != clean)
     return NoisyLabels(
         labels=torch.from_numpy(given.astype(np.int64)),
         clean=torch.from_numpy(clean.astype(np.int64)),

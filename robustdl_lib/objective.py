@@ -1,14 +1,17 @@
 """From a method's spec to what is minimised: a target, a weight and a loss, then the only reduction over examples."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from robustdl_lib.losses import cce
-from robustdl_lib.registry import METHODS, Spec
-from robustdl_lib.weights import weighted_loss
+from robustdl_lib.memories import Beginning, Memory
+from robustdl_lib.registry import METHODS, Entry, Spec
+from robustdl_lib.weights import integral, weighted_loss
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -17,48 +20,100 @@ class Objective:
     """A training method on C classes, callable as ``objective(logits, labels, progress=0.5) -> scalar``.
 
     What a method changes is its role: a *loss* replaces cross entropy, a *weight* sets the L1 norm of each
-    example's logit derivative, a *target* replaces the given label.
+    example's logit derivative, a *target* replaces the given label. What it keeps between steps is its ``memory``
+    (:mod:`robustdl_lib.memories`), which is at work once :meth:`begin` was called.
     """
 
     def __init__(self, method: Spec, num_classes: int) -> None:
         self.method = method
         self.num_classes = num_classes
         self.role: str = method.entry.meta["role"]
+        kept = method.entry.meta.get("memory")
+        self.memory: Memory | None = kept(**method.values) if kept else None
+        self.begun = False
+
+    def begin(self, labels: Tensor, learn: Callable[..., Any]) -> None:
+        """Let the memory, if there is one, prepare for a run: see :class:`~robustdl_lib.memories.Beginning`."""
+        if self.memory:
+            self.memory.begin(Beginning(labels, self.num_classes, learn))
+            self.begun = True
 
     def one_hot(self, labels: Tensor, like: Tensor) -> Tensor:
-        """Return labels [N] (or soft labels [N, C]) as a target [N, C] of ``like``'s type."""
+        """Return labels [N] (or soft labels [N, C]) as a target [N, C] of ``like``'s type, zeros where one is -1."""
         if like.ndim != 2 or like.shape[1] != self.num_classes:
             raise ValueError(f"logits must be [N, {self.num_classes}], found {tuple(like.shape)}")
-        return labels.to(like.dtype) if labels.ndim == 2 else one_hot(labels, self.num_classes).to(like.dtype)
+        if labels.ndim == 2:
+            return labels.to(like.dtype)
+        hot = one_hot(labels.clamp_min(0), self.num_classes).to(like.dtype)
+        return hot * (labels >= 0).unsqueeze(1)
 
-    def per_example(self, logits: Tensor, labels: Tensor, *, progress: float = 0.0) -> tuple[Tensor, Tensor]:
+    def per_example(
+        self, logits: Tensor, labels: Tensor, *, progress: float = 0.0, recalled: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return losses [N] and weights [N]: the derivative of losses.sum() is each example's logit gradient.
 
         The weights are 1 but for methods that weigh, whose gradient they then norm (derivative normalisation). With a
         soft target a weighting multiplies -log <target, p>, whose derivative has the norm w only where the target is
-        one-hot.
+        one-hot. An example whose label is missing (-1) has loss and weight 0, but for methods that are made for it.
+        ``recalled`` is what the method's memory says of these examples.
         """
         if not 0 <= progress <= 1:
             raise ValueError(f"progress is the share of training done, in [0, 1], found {progress}")
         target = self.one_hot(labels, logits)
-        call, knobs = self.method.entry.function, self.method.knobs
+        known = target.new_ones(len(target), dtype=torch.bool)
+        if labels.ndim == 1 and not self.method.entry.meta.get("missing"):
+            known = labels >= 0
+            target[:, 0] += ~known  # any class will do: what follows is not counted
+        losses, weights = self._apply(logits, target, progress, recalled)
+        return torch.where(known, losses, 0.0), weights * known
+
+    def _apply(self, logits: Tensor, target: Tensor, progress: float, recalled: Tensor | None) -> tuple[Tensor, Tensor]:
+        call, knobs = self.method.entry.function, dict(self.method.knobs)
         if self.role == "weight":
             weight = call(logits, target, **knobs)
             return weighted_loss(weight, logits, target), weight
         if self.role == "target":
             losses = cce(logits, call(target, logits, progress=progress, **knobs))
         else:
-            losses = call(logits, target, **knobs)
+            losses = call(logits, target, **knobs, **({"recalled": recalled} if self.memory else {}))
+            self._check(losses, len(logits))
         return losses, torch.ones_like(losses)
 
-    def __call__(self, logits: Tensor, labels: Tensor, *, progress: float = 0.0) -> Tensor:
-        """Return sum_i loss_i / sum_i w_i: the mean, or for a weighting the batch-normalised sum.
+    def _check(self, losses: Any, count: int) -> None:
+        found = list(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+        if found != [count]:
+            raise ValueError(f"loss {self.method.name!r} must return one number an example, [{count}], found {found}")
 
-        logits [N, C] real, labels [N] in [0, C) or targets [N, C], progress in [0, 1) -> scalar.
-        Source: DM (arXiv 1905.11233), derivative normalisation over the batch. Raises ValueError on a wrong shape.
+    def __call__(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        *,
+        progress: float = 0.0,
+        rows: Tensor | None = None,
+        images: Tensor | None = None,
+    ) -> Tensor:
+        """Return the mean of the losses, or for a weighting their sum over what its ``norm`` says.
+
+        logits [N, C] real, labels [N] in [0, C), -1 where missing, or targets [N, C], progress in [0, 1) -> scalar.
+        ``rows`` [N] (places in the training set) and ``images`` are for a method that remembers, once begun.
+        Source: DM (arXiv 1905.11233), derivative normalisation over the batch. Raises ValueError on a wrong shape,
+        RuntimeError where a method that remembers has begun and is not told the rows.
         """
-        losses, weights = self.per_example(logits, labels, progress=progress)
-        return losses.sum() / weights.sum() if self.role == "weight" else losses.mean()
+        recalled = None
+        if self.memory and self.begun:
+            if rows is None or images is None:
+                raise RuntimeError(f"method {self.method.name!r} remembers: it must be given rows= and images=")
+            target = self.one_hot(labels, logits)
+            recalled = self.memory.recall(logits, target, rows=rows, images=images, progress=progress)
+        losses, weights = self.per_example(logits, labels, progress=progress, recalled=recalled)
+        return losses.sum() / self._scale(weights) if self.role == "weight" else losses.mean()
+
+    def _scale(self, weights: Tensor) -> Tensor | float:
+        norm = self.method.values.get("norm", "batch")
+        if norm == "batch":
+            return weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
+        return len(weights) * (integral(self.method.entry.function, **self.method.knobs) if norm == "integral" else 1.0)
 
     def trust(self, logits: Tensor, *, progress: float) -> Tensor:
         """Return the share of each example's target that the learner supplies: [N], 0 for methods that do not."""
@@ -77,5 +132,4 @@ def build(method: str | Loss, num_classes: int = 10) -> Objective:
 def _as_spec(loss: Loss) -> Spec:
     """Wrap a user's own loss as an unregistered method."""
     name = getattr(loss, "__name__", "loss")
-    entry = METHODS.describe(name, loss, label=name, source="given by the caller", role="loss")
-    return Spec(entry, {})
+    return Spec(Entry(name, METHODS.kind, loss, name, "given by the caller", BaseModel, {"role": "loss"}), {})

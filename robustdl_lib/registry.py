@@ -12,6 +12,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -36,9 +37,15 @@ class Entry:
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return ``given`` as typed values without the defaults; raise :class:`SpecError` on a bad one."""
         try:
-            return self.knobs.model_validate(dict(given)).model_dump(exclude_unset=True)
+            typed = self.knobs.model_validate(dict(given)).model_dump(exclude_unset=True)
         except ValidationError as error:
             raise SpecError(f"{self.kind} {self.name!r}: {first_error(error, self.knobs)}") from None
+        values = {**self.defaults(), **typed}
+        for low, high in pairwise(self.meta.get("increasing", ())):
+            if not values[low] < values[high]:
+                found = f"{low} = {_plain(values[low])} and {high} = {_plain(values[high])}"
+                raise SpecError(f"{self.kind} {self.name!r}: {low} must be less than {high}, found {found}")
+        return typed
 
     def defaults(self) -> dict[str, Any]:
         """Return every knob with its default (``None`` where it has none)."""
@@ -182,9 +189,9 @@ def _knobs_of(function: Callable[..., Any], context: tuple[str, ...]) -> type[Ba
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY and name not in context:
             default = ... if parameter.default is parameter.empty else parameter.default
-            fields[name] = (parameter.annotation, default)
+            fields[name] = (Any if parameter.annotation is parameter.empty else parameter.annotation, default)
     config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
-    return create_model(f"{function.__name__}_knobs", __config__=config, **fields)
+    return create_model(f"{getattr(function, '__name__', 'method')}_knobs", __config__=config, **fields)
 
 
 def _read_knobs(entry: Entry, text: str) -> dict[str, str]:
@@ -211,7 +218,7 @@ def _plain(value: Any) -> str:
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
-METHODS = Registry("method", context=("progress",))
+METHODS = Registry("method", context=("progress", "recalled"))
 NOISES = Registry("noise", context=("num_classes", "rng", "images", "superclasses", "flips"))
 DATASETS = Registry("data set", context=("split_seed",))
 MODELS = Registry("model", context=("num_classes", "in_channels"))

@@ -62,13 +62,26 @@ STYLES = {
     "mae": Style("#9a8f00", DASHED, "s"),
     "mse": Style("#56b4e9", DASHDOT, "^"),
     "gce": Style("#009e73", LONG, "D"),
+    "tgce": Style("#66a61e", DASHED, "d"),
+    "sce": Style("#b2182b", DASHDOT, "h"),
+    "nce_rce": Style("#8c510a", DASHED, "H"),
+    "barron": Style("#1b7837", "-", "8"),
+    "adaptive": Style("#5aae61", DASHDOT, "8"),
+    "hampel": Style("#01665e", DASHED, "s"),
     "imae": Style("#e78ac3", DASHED, "v"),
     "dm": Style("#0072b2", "-", "P"),
+    "normal": Style("#2c7fb8", DASHDOT, "o"),
+    "exponential": Style("#6baed6", DASHED, "^"),
+    "beta": Style("#41b6c4", LONG, "D"),
     "ls": Style("#e69f00", DOTTED, "<"),
     "cp": Style("#882255", DASHED, ">"),
     "boot_soft": Style("#44aa99", DASHDOT, "p"),
     "boot_hard": Style("#7a5230", DOTTED, "X"),
+    "pseudo": Style("#a6761d", DASHED, "p"),
     "proselflc": Style("#332288", "-", "*"),
+    "elr": Style("#984ea3", DASHDOT, "v"),
+    "joint": Style("#6a51a3", DASHED, "<"),
+    "kd": Style("#756bb1", LONG, ">"),
 }
 SPARE = (
     Style("#cc3377", DASHDOT, "h"),
@@ -137,9 +150,9 @@ def canvas(rows: int, columns: int, size: tuple[float, float], **shared: Any) ->
     return chart, axes
 
 
-def multiples(specs: Sequence[str], xlabel: str, ylabel: str) -> tuple[Chart, dict[str, Axes], Axes]:
+def multiples(specs: Sequence[str], xlabel: str, ylabel: str, across: int = 4) -> tuple[Chart, dict[str, Axes], Axes]:
     """Return a figure with one small panel a spec on shared axes, titled in its colour, and a cell for the key."""
-    columns = min(4, len(specs) + 1)
+    columns = min(across, len(specs) + 1)
     rows = math.ceil((len(specs) + 1) / columns)
     chart, axes = canvas(rows, columns, (2.75 * columns, 1.95 * rows + 0.5), sharex=True, sharey=True)
     panels, words = dict(zip(specs, axes, strict=False)), labels(specs)

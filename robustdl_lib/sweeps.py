@@ -112,6 +112,18 @@ def figures(*, setting: Setting) -> list[RunConfig]:
     return setting.headline_configs() + setting.configs(["cce"], noise="none")
 
 
+@SWEEPS.register("disguise", label="soft bootstrapping, detached and not", source="Reed et al. 2015; the library")
+def disguise(*, setting: Setting) -> list[RunConfig]:
+    """Soft bootstrapping with the gradient flowing and detached, and what the latter is in disguise.
+
+    (1 - eps) times cross entropy, with weight decay d and rate r, takes the steps of cross entropy with the rate
+    (1 - eps) r and the decay d / (1 - eps); here eps = 1/2.
+    """
+    plain = setting.config()
+    halved = setting.configs(["cce"], lr=plain.lr / 2, weight_decay=2 * plain.weight_decay)
+    return setting.configs(["cce", "boot_soft:eps=0.5", "boot_soft:eps=0.5,detach=True"]) + halved
+
+
 def plan(name: str, setting: Setting) -> list[RunConfig]:
     """Return the configurations of a sweep, each once; raises SpecError for an unknown sweep."""
     return list(dict.fromkeys(SWEEPS.parse(name).entry.function(setting=setting)))

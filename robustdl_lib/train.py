@@ -26,11 +26,12 @@ class TrainingFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: a row an epoch; the p_y histograms [epochs, 50] of both subsets; the network."""
+    """A finished run: a row an epoch; the p_y histograms [epochs, 50] of both subsets; the network; the objective."""
 
     history: pd.DataFrame
     p_y: dict[str, NDArray[np.int64]]
     model: nn.Module
+    objective: Objective
 
 
 def train(cfg: RunConfig, data: Data) -> pd.DataFrame:
@@ -50,6 +51,7 @@ def fit(cfg: RunConfig, data: Data, on_epoch: Callable[[dict[str, float]], None]
     device = resolve_device(cfg.device)
     data = data.to(device)
     objective = build(cfg.method, data.num_classes)
+    objective.begin(data.train.labels, lambda **changes: fit(cfg.replace(**changes), data))
     model = initial_model(cfg, data).to(device).to(memory_format=torch.channels_last)
     optimiser = SGD(model.parameters(), lr=cfg.lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay)
     steps_per_epoch = math.ceil(len(data.train.labels) / cfg.batch_size)
@@ -57,15 +59,15 @@ def fit(cfg: RunConfig, data: Data, on_epoch: Callable[[dict[str, float]], None]
     scheduler = make_scheduler(cfg, optimiser, total)
     order = torch.Generator().manual_seed(cfg.seed)
     crops = torch.Generator(device).manual_seed(cfg.seed)
-    rows, histograms = [], []
+    history, histograms = [], []
     for epoch in range(1, cfg.epochs + 1):
         started = time.perf_counter()
         model.train()
         loss_sum = torch.zeros((), device=device)
-        for step, (images, labels) in enumerate(batches(cfg, data, order, crops), (epoch - 1) * steps_per_epoch):
+        for step, (rows, images, labels) in enumerate(batches(cfg, data, order, crops), (epoch - 1) * steps_per_epoch):
             with autocast(cfg, device):
                 logits = model(images)
-            loss = objective(logits.float(), labels, progress=step / total)
+            loss = objective(logits.float(), labels, progress=step / total, rows=rows, images=images)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             lr = float(scheduler.get_last_lr()[0])
@@ -78,11 +80,11 @@ def fit(cfg: RunConfig, data: Data, on_epoch: Callable[[dict[str, float]], None]
         row: dict[str, float] = {"epoch": epoch, "progress": epoch / cfg.epochs, "lr": lr, "train_loss": train_loss}
         measured, counts = measure(cfg, model, data, objective, epoch / cfg.epochs)
         histograms.append(counts)
-        rows.append({**row, **measured, "seconds": time.perf_counter() - started})
+        history.append({**row, **measured, "seconds": time.perf_counter() - started})
         if on_epoch:
-            on_epoch(rows[-1])
+            on_epoch(history[-1])
     stacked = {name: np.stack([counts[name] for counts in histograms]) for name in histograms[0]}
-    return Trained(pd.DataFrame(rows, columns=COLUMNS), stacked, model)
+    return Trained(pd.DataFrame(history, columns=COLUMNS), stacked, model, objective)
 
 
 COLUMNS = [
@@ -98,12 +100,12 @@ def measure(
     train, val, test = (predict(cfg, model, split.images) for split in (data.train, data.val, data.test))
     row = {
         "test_acc": metrics.accuracy(test, data.test.clean_labels),
-        "val_acc": metrics.accuracy(val, data.val.labels),
+        "val_acc": metrics.accuracy(val, data.val.labels, data.val.labels >= 0),
         **metrics.dynamics(train, data.train.labels, data.train.clean_labels),
         "trust": metrics.share(objective.trust(train, progress=progress)),
     }
-    given, wrong = metrics.p_y(train, data.train.labels), data.train.mislabelled
-    subsets = {"clean": ~wrong, "wrong": wrong}
+    given, right = metrics.p_y(train, data.train.labels), data.train.labels == data.train.clean_labels
+    subsets = {"clean": right, "wrong": data.train.mislabelled}
     return row, {name: metrics.p_y_histogram(given, subset).cpu().numpy() for name, subset in subsets.items()}
 
 
@@ -117,13 +119,13 @@ def predict(cfg: RunConfig, model: nn.Module, images: Tensor) -> Tensor:
 
 def batches(
     cfg: RunConfig, data: Data, order: torch.Generator, crops: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the training set once, in a new order, augmented as a whole on its device."""
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield the training set once, in a new order, augmented as a whole on its device: rows, images, labels."""
     images, labels = data.train.images, data.train.labels
     if cfg.augment:
         images = augment(images, crops, pad=data.pad, flip=data.flip)
     for rows in torch.randperm(len(labels), generator=order).to(labels.device).split(cfg.batch_size):
-        yield images[rows], labels[rows]
+        yield rows, images[rows], labels[rows]
 
 
 def initial_model(cfg: RunConfig, data: Data) -> nn.Module:

@@ -9,11 +9,11 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "robustdl_lib"
 LAYERS = (
     "registry paths",
-    "config losses targets weights noise models metrics",
+    "config losses targets weights noise models metrics memories",
     "data objective summary",
     "gradients symbols store",
-    "train frames style",
-    "sweeps plots noise_plots",
+    "train frames style lens",
+    "sweeps plots noise_plots lens_plots",
     "notebooks",
     "cli",
     "__main__",
