@@ -216,7 +216,7 @@ def readme(path: Path) -> None:
     """Write the tables between their marks in PATH: the headline of the quick reference, all methods."""
     tables = {
         "headline": lambda: summary.readable(summary.headline(sweeps.rows(_reference()))),
-        "methods": lens.table,
+        "methods": lambda: lens.table().assign(formula=lambda df: "`" + df["formula"] + "`"),
     }
     text, written = path.read_text(), []
     for name, table in tables.items():

@@ -13,7 +13,7 @@ from robustdl_lib.config import RunConfig
 from robustdl_lib.data import load
 from robustdl_lib.gradients import compare, emphasis_density, logits_at, weight_curve
 from robustdl_lib.noise import transition_matrix
-from robustdl_lib.registry import DATASETS, METHODS
+from robustdl_lib.registry import DATASETS, METHODS, additions
 from robustdl_lib.targets import global_trust, local_trust
 
 POINTS = np.linspace(0.0, 1.0, 301)
@@ -24,14 +24,14 @@ CLASSES = ("horse", "deer", "dog")
 NOISES_SHOWN = ("symmetric:0.4", "symmetric_all:0.4", "asymmetric:0.4")
 RUN = ("run_id", "noise", "method", "seed", "epoch")
 HISTOGRAM = ("epoch", "subset", "p", "count", "run_id", "method")
-ALIKE = ("dataset", "model", "noise", "epochs")
+ALIKE = ("dataset", "model", "noise", "epochs", "peak_lr", "weight_decay")
 
 
 def require(figure: str, df: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Return ``columns`` of the rows of a figure.
 
     Raises ValueError, in one sentence, for a missing column, no rows, or runs of several settings (data set,
-    network, noise, epochs), which would be averaged without a word.
+    network, noise, epochs, learning rate, weight decay), which would be averaged without a word.
     """
     if missing := [column for column in columns if column not in df]:
         raise ValueError(
@@ -52,13 +52,18 @@ def with_method(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def weight_rows() -> pd.DataFrame:
-    """Return the weight curves of four losses, IMAE and three DM: columns p, weight, method."""
-    return compare(list(WEIGHTED), weight_curve, p=POINTS)
+    """Return the weight curves of four losses, IMAE, three DM and methods of one's own: columns p, weight, method."""
+    return compare([*WEIGHTED, *own()], weight_curve, p=POINTS)
 
 
 def emphasis_rows() -> pd.DataFrame:
-    """Return the emphasis densities of the talk's slide 21: columns p, density, method."""
-    return compare(list(TALK), emphasis_density, p=POINTS)
+    """Return the emphasis densities of the talk's slide 21 and of methods of one's own: columns p, density, method."""
+    return compare([*TALK, *own()], emphasis_density, p=POINTS)
+
+
+def own() -> list[str]:
+    """Return the losses and weightings that were registered outside the package."""
+    return [entry.name for entry in additions() if entry.kind == METHODS.kind and entry.meta["role"] != "target"]
 
 
 def transition_rows(specs: Sequence[str] = NOISES_SHOWN, dataset: str = "digits", seed: int = 0) -> pd.DataFrame:
@@ -145,7 +150,8 @@ def emphasis_panels(specs: Sequence[str]) -> dict[str, list[str]]:
     names = [found.name for found in parsed.values()]
     panels: dict[str, list[str]] = {}
     for spec, found in parsed.items():
-        knob, value = ([*found.values.items()] or [("", 0.0)])[-1]
+        numbers = [(knob, value) for knob, value in found.values.items() if isinstance(value, float)]
+        knob, value = (numbers or [("", 0.0)])[-1]
         title = f"{found.entry.label}, {knob} = {value:g}" if names.count(found.name) > 3 else ""
         panels.setdefault(title, []).append(spec)
     return panels

@@ -276,10 +276,9 @@ def record(content: dict[str, Any], table: bytes) -> bytes:
 
 
 def _all_knobs(spec: Spec) -> str:
-    knobs = [
-        f"{knob} = {value:g}" if isinstance(value, float) else f"{knob} = {value}"
-        for knob, value in spec.values.items()
-    ]
+    """Name the spec with its numbers, and with those other knobs that are set."""
+    shown = {k: value for k, value in spec.values.items() if isinstance(value, float) or k in spec.knobs}
+    knobs = [f"{k} = {value:g}" if isinstance(value, float) else f"{k} = {value}" for k, value in shown.items()]
     return f"{spec.entry.label} ({', '.join(knobs)})"
 
 

@@ -15,6 +15,7 @@ COLUMNS = [
     *("run_id", "dataset", "noise", "method", "model", "seed"),
     *("last", "oracle", "oracle_epoch", "selected", *ENDINGS),
 ]
+ALIKE = ("dataset", "model", "epochs", "batch_size", "peak_lr", "momentum", "weight_decay", "schedule")
 SHOWN = {
     "noise": "noise",
     "label": "method",
@@ -44,7 +45,13 @@ def headline(runs: pd.DataFrame) -> pd.DataFrame:
 
     Columns noise, method, label, seeds, then ``<reading>_mean`` and ``<reading>_std`` (n - 1; NaN for one seed),
     ``lost`` (oracle minus last) and the means of the last epoch's dynamics. Best ``last`` first within a noise.
+    Raises ValueError for runs of one method that differ in more than their seeds.
     """
+    for field in (name for name in ALIKE if name in runs):
+        mixed = runs.groupby(["noise", "method"])[field].nunique()
+        if (mixed > 1).any():
+            noise, method = mixed.idxmax()
+            raise ValueError(f"the runs of {method} on {noise} have several values of {field}: choose one of them")
     readings = final_readings(runs)
     readings["lost"] = readings["oracle"] - readings["last"]
     groups = readings.groupby(["noise", "method"], sort=False)
@@ -63,8 +70,9 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Return a table of text as Markdown, its numbers to the right."""
-    lines = [list(table.columns), [":--" if name in ("noise", "method") else "--:" for name in table.columns]]
+    """Return a table of text as Markdown, its columns of numbers to the right."""
+    words = {name for name in table if not table[name].astype(str).str.fullmatch(r"[-+\d.%e]+|unbounded").all()}
+    lines = [list(table.columns), [":--" if name in words else "--:" for name in table.columns]]
     lines += table.astype(str).to_numpy().tolist()
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -112,7 +112,9 @@ def figures(*, setting: Setting) -> list[RunConfig]:
     return setting.headline_configs() + setting.configs(["cce"], noise="none")
 
 
-@SWEEPS.register("disguise", label="soft bootstrapping, detached and not", source="Reed et al. 2015; the library")
+@SWEEPS.register(
+    "disguise", label="soft bootstrapping, detached and not", source="Reed et al. 2015; derived here", apart=True
+)
 def disguise(*, setting: Setting) -> list[RunConfig]:
     """Soft bootstrapping with the gradient flowing and detached, and what the latter is in disguise.
 
@@ -151,11 +153,20 @@ def run(
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs must be at least 1, found {jobs}")
     configs = plan(name, Setting(profile=profile, **setting))
-    places = [paths.shelf(shelf, profile), paths.shelf(into, profile, writing=True)]
+    places = shelves(name, profile, shelf, into)
     missing = lacking(configs, places)
     if missing:
         train_all(missing, places[-1], jobs or _default_jobs(missing[0].device), quiet=quiet)
     return rows(found(configs, places))
+
+
+def shelves(name: str, profile: str, shelf: str = "runs", into: str = "runs") -> list[Path]:
+    """Return where the runs of a sweep are looked for, the last being where new ones go.
+
+    A sweep that sets more than a :class:`Setting` is kept ``apart``, so that rows of a profile can be averaged.
+    """
+    own = f"{profile}_{name}" if SWEEPS.entry(name).meta.get("apart") else profile
+    return [paths.shelf(shelf, profile), paths.shelf(shelf, own), paths.shelf(into, own, writing=True)]
 
 
 def found(configs: Sequence[RunConfig], places: Sequence[Path]) -> list[store.Run]:

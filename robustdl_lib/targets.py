@@ -177,6 +177,7 @@ def boot_hard(target: Tensor, logits: Tensor, *, progress: float = 0.0, eps: Sha
     label="Pseudo-label",
     source="Lee 2013",
     role="target",
+    says="H(q, p) with a label, a(t) H(m, p) without",
     shows=("weight",),
     increasing=("start", "end"),
     missing=True,

@@ -1,12 +1,16 @@
 """The command line and the Makefile: what they do, and what they refuse in one sentence."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from robustdl_lib import cli, store, summary, sweeps
+from robustdl_lib import cli, losses, store, summary, sweeps
+from robustdl_lib.registry import METHODS
 
 ROOT = Path(__file__).parent.parent
 
@@ -55,6 +59,11 @@ def run(places, monkeypatch, capsys):
         (("train", "--profile", "smoke", "--lrr", "0.1"), "--lrr"),
         (("train", "--profile", "smoke", "--batch-size", "many"), "'many' is not a valid integer"),
         (("figures", "--profile", "smoke"), "train them first"),
+        (("inspect", "gcee"), "unknown method 'gcee': did you mean 'gce'?"),
+        (("inspect", "hampel:a=0.6"), "a must be less than b, found a = 0.6 and b = 0.5"),
+        (("inspect", "nowhere.py:my_loss"), "there is no file nowhere.py"),
+        (("inspect", "gce", "--classes", "1"), "1 is not in the range"),
+        (("inspect", "gce", "--progress", "2"), "2.0 is not in the range"),
         (("notebook", "notebooks/09_none.py", "out.ipynb"), "there is no notebook"),
     ],
 )
@@ -192,3 +201,46 @@ def test_make_refuses_a_misspelt_variable():
 def test_make_without_a_target_prints_help():
     made = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "make figures" in made.stdout
+
+
+def test_inspect_prints_a_table_and_draws_a_figure(run, places):
+    code, out, err = run("inspect", "gce:q=0.5", "--classes", "3", "--progress", "0.5")
+    assert (code, err) == (0, "")
+    assert out.startswith("GCE (q = 0.5) (Talk, eq. 1; Zhang and Sabuncu 2018), 3 classes, progress 0.5\n")
+    assert re.search(r"emphasis mode psi +0.3333 ", out)
+    folder = places / "figures" / "inspect" / "gce-q=0.5"
+    assert out.endswith(f"figure: {folder / 'lens.png'}\n")
+    assert {path.name for path in folder.iterdir()} == {"lens.png", "lens.svg", "lens.csv", "lens.json"}
+    record = json.loads((folder / "lens.json").read_text())
+    assert record["provenance"]["method"] == "gce:q=0.5"
+
+
+def test_inspect_takes_a_loss_from_a_file(run, places):
+    source = places / "my_loss.py"
+    source.write_text("def my_loss(logits, target):\n    return -2 * (target * logits.log_softmax(1)).sum(1)\n")
+    code, out, _ = run("inspect", f"{source}:my_loss")
+    assert code == 0
+    assert out.startswith("my_loss (my_loss.py), 10 classes")
+    assert re.search(r"in the family w\(p\)\(p - q\) +yes ", out)
+    rows = pd.read_csv(places / "figures" / "inspect" / "my_loss" / "lens.csv")
+    assert set(rows["method"]) == {"my_loss", "cce"}
+
+
+def test_methods_prints_a_row_for_each_method_also_for_one_added_at_run_time(run):
+    METHODS.register("late", label="Late", source="a test", role="loss")(losses.mse)
+    _, out, _ = run("methods")
+    assert {line.split()[0] for line in out.splitlines()[1:]} == set(METHODS)
+
+
+def test_the_table_of_methods_is_in_step(run, places):
+    copy = places / "METHODS.md"
+    copy.write_text((ROOT / "docs" / "METHODS.md").read_text())
+    run("readme", str(copy))
+    assert copy.read_text() == (ROOT / "docs" / "METHODS.md").read_text()
+
+
+def test_a_page_without_marks_is_refused(run, places):
+    (places / "page.md").write_text("nothing")
+    code, _, err = run("readme", str(places / "page.md"))
+    assert code == 1
+    assert "lacks the marks" in err

@@ -9,12 +9,13 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "robustdl_lib"
 LAYERS = (
     "registry paths",
-    "config losses targets weights noise models metrics memories",
-    "data objective summary",
+    "config losses targets weights noise models metrics",
+    "data memories summary",
+    "objective",
     "gradients symbols store",
-    "train frames style lens",
-    "sweeps plots noise_plots lens_plots",
-    "notebooks",
+    "train frames style lens estimators simplex",
+    "sweeps plots noise_plots lens_plots statistics_plots simplex_plots explorer explorer_plots",
+    "notebooks widgets",
     "cli",
     "__main__",
 )

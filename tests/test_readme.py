@@ -8,8 +8,8 @@ import pytest
 import sympy as sp
 import torch
 
-from robustdl_lib import cli, gradients, losses, notebooks, sweeps, symbols
-from robustdl_lib.registry import METHODS
+from robustdl_lib import cli, gradients, lens, losses, notebooks, sweeps, symbols
+from robustdl_lib.registry import METHODS, NOISES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -43,6 +43,22 @@ def test_the_loss_of_a_script_trains_in_other_processes(capsys):
     exec(block("def half").replace("seeds=[0]", "seeds=[0], quiet=True"), names)
     assert set(names["rows"]["method"]) == {"cce", "half"}  # type: ignore[index]
     assert capsys.readouterr().out.startswith("0.0 ")
+
+
+def test_the_loss_of_ones_own_is_put_under_the_lens(tmp_path):
+    (tmp_path / "my_loss.py").write_text(block("# my_loss.py"))
+    spec = lens.method(f"{tmp_path / 'my_loss.py'}:my_loss")
+    np.testing.assert_allclose(
+        gradients.weight_curve(spec)["weight"], gradients.weight_curve("mse")["weight"], atol=1e-12
+    )
+
+
+def test_every_registered_noise_is_in_the_table_of_noises():
+    assert set(re.findall(r"^\| `(\w+)[:`]", README, re.MULTILINE)) == set(NOISES)
+
+
+def test_every_notebook_is_in_the_table_of_claims():
+    assert {path.stem for path in (ROOT / "notebooks").glob("*.py")} <= set(re.findall(r"\[(\d\d_\w+)\]", README))
 
 
 def test_the_library_in_ten_lines_runs():

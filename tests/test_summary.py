@@ -69,6 +69,22 @@ def test_one_seed_has_no_deviation_and_clean_labels_no_wrong_fit() -> None:
     assert table.loc["gce:q=0.5", "label"] == "GCE (q = 0.5)"
 
 
+def test_runs_that_differ_in_more_than_their_seeds_are_not_averaged() -> None:
+    mixed = pd.concat([ONE.assign(peak_lr=0.1), TWO.assign(peak_lr=0.05), GCE.assign(peak_lr=0.05)])
+    with pytest.raises(ValueError, match=r"^the runs of cce on symmetric:0.4 have several values of peak_lr: choose"):
+        summary.headline(mixed)
+
+
+def test_markdown_puts_columns_of_numbers_to_the_right() -> None:
+    text = summary.markdown(pd.DataFrame({"method": ["a", "b"], "psi": ["0.5", "-"], "sd": ["unbounded", "1.2%"]}))
+    assert text.splitlines() == [
+        "| method | psi | sd |",
+        "| :-- | --: | --: |",
+        "| a | 0.5 | unbounded |",
+        "| b | - | 1.2% |",
+    ]
+
+
 def test_the_headline_is_sorted_best_last_epoch_first_within_a_noise() -> None:
     table = summary.headline(pd.concat([ONE, CLEAN, GCE]))
     assert list(zip(table["noise"], table["method"], strict=True)) == [

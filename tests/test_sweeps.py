@@ -219,6 +219,20 @@ def test_the_figures_sweep_holds_every_method_and_the_clean_reference_for_three_
     assert len({cfg.run_id for cfg in configs}) == len(configs)
 
 
+def test_the_disguise_is_kept_apart_and_takes_what_the_profile_has(counted: list[str]) -> None:
+    """Cross entropy at half the rate and twice the decay must not be averaged with the profile's cross entropy."""
+    sweeps.run("figures", profile="smoke", jobs=1, quiet=True, methods=["cce", "boot_soft:eps=0.5"], seeds=[0])
+    trained = len(counted)
+    table = sweeps.run("disguise", profile="smoke", jobs=1, quiet=True, seeds=[0])
+    assert sorted(counted[trained:]) == ["boot_soft:eps=0.5,detach=True", "cce"]
+    assert {path.name for path in paths.shelf("runs", "smoke_disguise").iterdir() if path.is_dir()} == set(
+        table.loc[(table["peak_lr"] == 0.05) | table["method"].str.contains("detach"), "run_id"]
+    )
+    halved = table[(table["method"] == "cce") & (table["peak_lr"] == 0.05)]
+    assert set(halved["weight_decay"]) == {1e-3}
+    assert set(store.load_runs(shelf="runs", profile="smoke")["peak_lr"]) == {0.1}
+
+
 def test_a_run_that_a_sweep_names_twice_is_planned_once() -> None:
     assert len(sweeps.plan("figures", Setting("smoke", methods=["gce", "gce:q=0.70"], seeds=[0]))) == 2
     assert len(sweeps.plan("figures", Setting("smoke", noise="none", methods=["cce"], seeds=[0]))) == 1
