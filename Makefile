@@ -18,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env figures results executed test notebooks reference lab lock lint clean distclean
+.PHONY: help env figures results executed test notebooks reference lab explorer lock lint clean distclean
 
 # A misspelt variable would be ignored in silence: NOSIE=symmetric:0.6 must not train the wrong noise.
 VARIABLES := PROFILE NOISE METHODS DATASET SEEDS JOBS QUIET PYTHON NAME
@@ -57,7 +57,9 @@ env: .venv/.ready ## Build .venv from the lock (every other target does this fir
 
 figures: env ## Train what is missing, run the notebooks, draw every figure, compare with the reference
 	@name=$$($(RUN) setting $(SETTING)); \
-	$(RUN) sweep figures $(SETTING) $(if $(JOBS),--jobs '$(JOBS)') $(if $(QUIET),--quiet) > /dev/null; \
+	for sweep in figures disguise; do \
+	  $(RUN) sweep $$sweep $(SETTING) $(if $(JOBS),--jobs '$(JOBS)') $(if $(QUIET),--quiet) > /dev/null; \
+	done; \
 	$(MAKE) --no-print-directory -j2 executed NAME="$$name"; \
 	$(RUN) figures $(SETTING) $(if $(QUIET),--quiet)
 
@@ -82,14 +84,18 @@ notebooks: env ## Rebuild the committed notebooks from their sources, executed w
 
 reference: env ## Train the committed reference anew, redraw its figures and rebuild the notebooks
 	@$(RUN) setting --profile '$(PROFILE)' > /dev/null
-	@rm -rf '$(RESULTS)/reference/$(or $(PROFILE),quick)'
-	@$(RUN) sweep figures --profile '$(PROFILE)' --into reference
+	@rm -rf '$(RESULTS)/reference/$(or $(PROFILE),quick)' '$(RESULTS)/reference/$(or $(PROFILE),quick)_'*
+	@for sweep in figures disguise; do $(RUN) sweep $$sweep --profile '$(PROFILE)' --into reference; done
 	@$(RUN) figures --profile '$(PROFILE)' --shelf reference
 	@$(RUN) readme
+	@$(RUN) readme docs/METHODS.md
 	@$(MAKE) --no-print-directory notebooks
 
 lab: env ## Open the notebooks in JupyterLab
 	@.venv/bin/jupyter lab --notebook-dir=.
+
+explorer: env ## Rebuild the interactive page docs/explorer.html
+	@$(RUN) explorer
 
 lint: env ## Put the code into the house's form
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .

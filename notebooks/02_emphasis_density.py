@@ -14,7 +14,7 @@ import sympy as sp
 from IPython.display import Markdown
 from scipy.stats import beta as beta_distribution
 
-from robustdl_lib import frames, gradients, plots, symbols
+from robustdl_lib import frames, gradients, plots, symbols, widgets
 from robustdl_lib.registry import METHODS
 
 # %% tags=["parameters"]
@@ -186,6 +186,26 @@ searched.round(2)
 # is likely a wrong one, and the emphasis moves to what the learner already half believes. It is a wager on $p_y$
 # telling right from wrong; notebook 03 measures how well it does.
 #
+# ## Move the knobs
+#
+# With a kernel the sliders below compute and redraw when they are let go. Without one you see the figure as it was;
+# [docs/explorer.html](../docs/explorer.html) has the same sliders and needs no kernel.
+
+# %%
+view = widgets.explorer(["cce", "mae", "gce", "dm:beta=12,lam=0.5"], B=10, time=0.75, confidence=0.9, C=10)
+view
+
+# %% [markdown]
+# A slider can be set in code too. $\lambda$ moves the mode of DM; at the same $\beta$ it also changes how sharply it
+# looks:
+
+# %%
+for lam_shown in (0.0, 0.5, 1.0, 2.0):
+    view.knobs["dm.lam"].value = lam_shown
+    row = view.readings.iloc[-1]
+    print(f"lambda {lam_shown}: psi {row['psi']:.3f}, sigma {row['sigma']:.4g}, density at psi {row['peak']:.3f}")
+
+# %% [markdown]
 # ## Checks
 #
 # The first cell holds for every grid: densities integrate to 1, the mode does not depend on $\beta$, the variance grows
@@ -213,6 +233,9 @@ doubled, density = 2 * gradients.weight_curve("mae")["weight"], gradients.emphas
 assert np.allclose(doubled / np.trapezoid(doubled, steps), density)
 assert part["CCE"] > max(part[METHODS.parse(name).label] for name in ("mae", "gce"))
 assert (np.diff(searched["psi"]) > -1e-6).all()
+for spec, row in view.readings.iterrows():
+    assert abs(row["psi"] - gradients.emphasis_mode(spec)) < 1e-6, spec
+    assert abs(row["sigma"] / gradients.emphasis_variance(spec) - 1) < 1e-9, spec
 
 # %% [markdown]
 # ## Summary

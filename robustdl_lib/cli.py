@@ -13,13 +13,31 @@ import click
 import pandas as pd
 from joblib import cpu_count
 
-from robustdl_lib import lens, lens_plots, noise_plots, paths, plots, store, summary, sweeps
+from robustdl_lib import explorer as _explorer
+from robustdl_lib import (
+    lens,
+    lens_plots,
+    noise_plots,
+    paths,
+    plots,
+    simplex_plots,
+    statistics_plots,
+    store,
+    summary,
+    sweeps,
+)
 from robustdl_lib.config import PROFILES, ConfigError, RunConfig, profile_config
 from robustdl_lib.registry import FIGURES, METHODS, TABLES
 from robustdl_lib.train import resolve_device
 
 REFUSALS = (ValueError, OSError, RuntimeError)
-FIGURE_FILES = (plots, noise_plots, lens_plots)  # importing a file of figures enters them in FIGURES
+FIGURE_FILES = (
+    plots,
+    noise_plots,
+    lens_plots,
+    simplex_plots,
+    statistics_plots,
+)  # importing a file of figures enters them in FIGURES
 MARKS = ("<!-- {}: begin -->\n", "<!-- {}: end -->")
 
 
@@ -208,6 +226,13 @@ def build(sources: tuple[Path, ...]) -> None:
     notebooks = _notebooks()
     for source in sources:
         click.echo(f"{notebooks.build(source)}")
+
+
+@app.command()
+@click.argument("path", default="docs/explorer.html", type=click.Path(path_type=Path, dir_okay=False))
+def explorer(path: Path) -> None:
+    """Build the interactive page from the registry and write it to PATH: one file, opened by a double click."""
+    click.echo(f"{_explorer.write(path)}")
 
 
 @app.command()

@@ -38,7 +38,8 @@ class Robustness(NamedTuple):
     """What robust statistics asks of a method. ``None`` where there is no loss to ask about (a weighting).
 
     bounded: the loss has an upper bound, ``supremum`` (inf where it has none). symmetric: sum_k L(z, k) is constant.
-    sensitivity: sup |psi|, Hampel's gross-error sensitivity. redescending: psi vanishes at the residual 1.
+    sensitivity: sup |psi|, Hampel's gross-error sensitivity. redescending: psi is 0 at the residual 1 (a psi
+    that only falls, as Welsch's does, is not).
     left_at_zero: w(0) / max w, the share of the largest weight that an example with p_y = 0 keeps.
     """
 

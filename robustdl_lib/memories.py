@@ -87,7 +87,8 @@ def elr(
 
     logits, target [N, C], lam in [0, 100], beta (of the average) in [0, 1) -> [N]. Its derivative is
     p - q + lam p_j (<t, p> - t_j) / (1 - <t, p>): where the memory is sure of a class, it holds the network there.
-    1 - <t, p> is kept above 1e-4; the paper has no such floor, its code clamps p instead. Without a memory t is what the first step makes of it, (1 - beta) p.
+    1 - <t, p> is kept above 1e-4; the paper has no such floor, its code clamps p instead. Without a memory t is what
+    the first step makes of it, (1 - beta) p.
     Source: Liu et al. 2020 (arXiv 2007.00151): lam 3, beta 0.7 on CIFAR-10. Raises SpecError on a bad knob.
     """
     probs = softmax(logits, dim=1)

@@ -24,6 +24,7 @@ from robustdl_lib.registry import METHODS
 from robustdl_lib.sweeps import Setting
 
 KERNEL = "python3"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 RANGE = re.compile(r"in \[\s*(\S+?)\s*,\s*(\S+?)\s*\]\s*$")
 
 
@@ -105,12 +106,14 @@ def build(source: Path) -> Path:
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Strip what differs between two equal executions: times, papermill's records, widths of the interpreter."""
+    """Strip what differs between two equal executions: times, papermill's records, widget ids."""
     kept = {"kernelspec": notebook.metadata["kernelspec"], "language_info": {"name": "python"}}
     notebook.metadata = nbformat.NotebookNode(kept)
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.NotebookNode({"tags": tags} if tags else {})
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET_VIEW, None)  # its id is random; the picture beside it stays
     return notebook
 
 

@@ -44,22 +44,17 @@ def headline(runs: pd.DataFrame) -> pd.DataFrame:
     """Return a row a (noise, method): number of seeds, mean and standard deviation of the three readings.
 
     Columns noise, method, label, seeds, then ``<reading>_mean`` and ``<reading>_std`` (n - 1; NaN for one seed),
-    ``lost`` (oracle minus last) and the means of the last epoch's dynamics. Best ``last`` first within a noise.
-    Raises ValueError for runs of one method that differ in more than their seeds.
+    ``lost`` (oracle minus last) and the means of the last epoch's dynamics. Best ``last`` first within a noise. Runs
+    of a method that differ in more than their seeds have a row each setting, named in its label.
     """
-    for field in (name for name in ALIKE if name in runs):
-        mixed = runs.groupby(["noise", "method"])[field].nunique()
-        if (mixed > 1).any():
-            noise, method = mixed.idxmax()
-            raise ValueError(f"the runs of {method} on {noise} have several values of {field}: choose one of them")
-    readings = final_readings(runs)
+    readings = final_readings(runs).merge(_settings(runs), on="run_id")
     readings["lost"] = readings["oracle"] - readings["last"]
-    groups = readings.groupby(["noise", "method"], sort=False)
+    groups = readings.groupby(["noise", "method", "setting"], sort=False)
     spread = groups[list(READINGS)].agg(["mean", "std"])
     spread.columns = [f"{reading}_{statistic}" for reading, statistic in spread.columns]
     table = pd.concat([groups.size().rename("seeds"), spread, groups[["lost", *ENDINGS]].mean()], axis=1)
     table = table.reset_index().sort_values(["noise", "last_mean"], ascending=[True, False], ignore_index=True)
-    table.insert(2, "label", [METHODS.parse(method).label for method in table["method"]])
+    table.insert(2, "label", [METHODS.parse(method).label for method in table["method"]] + table.pop("setting"))
     return table
 
 
@@ -94,6 +89,16 @@ def differences(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
             "reference_std": both["last_std_reference"],
         }
     )
+
+
+def _settings(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a run: run_id, and in words what its method's runs do not have in common, seeds apart."""
+    first = runs.groupby("run_id", sort=False).first().reset_index()
+    words = pd.Series("", index=first.index)
+    for field in (name for name in ALIKE if name in runs):
+        several = first.groupby(["noise", "method"])[field].transform("nunique") > 1
+        words = words.where(~several, words + f", {field} " + first[field].astype(str))
+    return pd.DataFrame({"run_id": first["run_id"], "setting": words})
 
 
 def _read(run_id: object, history: pd.DataFrame) -> dict[str, object]:
