@@ -21,7 +21,7 @@ from tqdm import tqdm
 from robustdl_lib import paths, store
 from robustdl_lib.config import ConfigError, RunConfig, profile_config
 from robustdl_lib.data import load
-from robustdl_lib.registry import SWEEPS, Entry, add, additions
+from robustdl_lib.registry import METHODS, SWEEPS, Entry, add, additions
 from robustdl_lib.train import TrainingFailed, fit, resolve_device
 
 METHODS_SHOWN = (
@@ -124,6 +124,13 @@ def disguise(*, setting: Setting) -> list[RunConfig]:
     plain = setting.config()
     halved = setting.configs(["cce"], lr=plain.lr / 2, weight_decay=2 * plain.weight_decay)
     return setting.configs(["cce", "boot_soft:eps=0.5", "boot_soft:eps=0.5,detach=True"]) + halved
+
+
+@SWEEPS.register("relatives", label="the methods beyond the talk's", source="docs/METHODS.md", apart=True)
+def relatives(*, setting: Setting) -> list[RunConfig]:
+    """Every registered method that the figures do not show, at its defaults, in the setting's noise."""
+    shown = {METHODS.parse(spec).name for spec in METHODS_SHOWN}
+    return setting.configs([name for name in METHODS if name not in shown and name != "pseudo"])
 
 
 def plan(name: str, setting: Setting) -> list[RunConfig]:
