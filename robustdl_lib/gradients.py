@@ -40,7 +40,7 @@ class Robustness(NamedTuple):
     bounded: the loss has an upper bound, ``supremum`` (inf where it has none). symmetric: sum_k L(z, k) is constant.
     sensitivity: sup |psi|, Hampel's gross-error sensitivity. redescending: psi is 0 at the residual 1 (a psi
     that only falls, as Welsch's does, is not).
-    left_at_zero: w(0) / max w, the share of the largest weight that an example with p_y = 0 keeps.
+    left_at_zero: w(1e-12) / max w, the share of the largest weight that an example keeps whose label is contradicted.
     """
 
     bounded: bool | None
@@ -171,7 +171,7 @@ def influence(
     residual = _grid(x)
     gradient = _gradient_at(method, 1.0 - residual, num_classes, progress)
     inside = np.clip(residual, EDGE, 1.0 - EDGE)
-    psi = _others(gradient).numpy() / (inside * (1.0 - inside))
+    psi = _others(gradient).numpy() / (inside * np.clip(1.0 - residual, EDGE, 1.0 - EDGE))
     return _named(method, {"residual": residual, "psi": psi, "weight": psi / inside})
 
 
@@ -269,6 +269,7 @@ def _supremum(method: Method, num_classes: int, progress: float) -> float:
 
 def _symmetric(method: Method, num_classes: int, progress: float) -> bool:
     logits, _ = _random_predictions(num_classes)
+    logits = torch.cat([logits, 8.0 * logits])  # some are as good as certain
     every = [_losses(method, logits, torch.full((len(logits),), k), progress) for k in range(num_classes)]
     total = torch.stack(every).sum(dim=0)
     return bool(total.max() - total.min() <= EXACT * (1.0 + total.abs().max()))

@@ -236,8 +236,8 @@ class Shape:
 
     @property
     def alpha(self) -> Tensor:
-        """The shape, in (0, 2)."""
-        return (2 * torch.sigmoid(self.latent)).clamp(1e-3, 2 - 1e-3)
+        """The shape, in [0.001, 1.999]."""
+        return 2 * torch.sigmoid(self.latent)
 
     def recall(self, logits: Tensor, target: Tensor, *, rows: Tensor, images: Tensor, progress: float) -> Tensor:
         """Return alpha, a scalar, after a step on the residuals 1 - <target, p> of the batch."""
@@ -246,7 +246,7 @@ class Shape:
         with torch.enable_grad():
             surprise = negative_log_likelihood(residual, self.alpha, self.c)
             (slope,) = torch.autograd.grad((known * surprise).sum() / known.sum().clamp_min(1.0), self.latent)
-        self.latent = (self.latent.detach() - self.lr * slope).requires_grad_()
+        self.latent = (self.latent.detach() - self.lr * slope).clamp(-7.6, 7.6).requires_grad_()
         return self.alpha.detach().to(logits.dtype)
 
 

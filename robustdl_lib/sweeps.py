@@ -128,7 +128,10 @@ def disguise(*, setting: Setting) -> list[RunConfig]:
 
 @SWEEPS.register("relatives", label="the methods beyond the talk's", source="docs/METHODS.md", apart=True)
 def relatives(*, setting: Setting) -> list[RunConfig]:
-    """Every registered method that the figures do not show, at its defaults, in the setting's noise."""
+    """Every registered method that the figures do not show, at its defaults, in the setting's noise.
+
+    Pseudo-labels are left out: where no label is missing they are cross entropy.
+    """
     shown = {METHODS.parse(spec).name for spec in METHODS_SHOWN}
     return setting.configs([name for name in METHODS if name not in shown and name != "pseudo"])
 

@@ -152,8 +152,10 @@ def _stationary(found: sp.Expr) -> sp.Expr:
 
 def _peak(method: str, found: sp.Expr) -> sp.Expr:
     numerator = sp.numer(_stationary(found))
+    if found.free_symbols == {p} and numerator.is_polynomial(p):
+        return _numeric_peak(found, numerator)
     if numerator.is_polynomial(p) and sp.degree(numerator, p) > 2:
-        return _numeric_peak(method, found, numerator)
+        raise _no_closed_form(method)
     try:
         roots = [root for root in sp.solve(numerator, p) if root != 1 and root.is_positive is not False]
         roots.sort(key=lambda root: not root.is_positive)  # first those that are surely inside
@@ -165,11 +167,15 @@ def _peak(method: str, found: sp.Expr) -> sp.Expr:
     return peak if peak.is_positive else sp.Max(0, peak)
 
 
-def _numeric_peak(method: str, found: sp.Expr, numerator: sp.Expr) -> sp.Expr:
-    if numerator.free_symbols != {p}:
-        raise _no_closed_form(method)
-    inside = [root for root in sp.Poly(numerator, p).real_roots() if 0 < root < 1]
-    return max(inside, key=lambda root: float(found.subs(p, root)), default=sp.Integer(0))
+def _numeric_peak(found: sp.Expr, numerator: sp.Expr) -> sp.Expr:
+    """Return where a weight without symbols is largest: a root of its derivative inside (0, 1), or an end."""
+    linear = sp.degree(numerator, p) < 2  # with coefficients that need not be rational
+    roots = sp.solve(numerator, p) if linear else sp.Poly(numerator, p).real_roots()
+    candidates = [sp.Integer(0), sp.Integer(1), *(root for root in dict.fromkeys(roots) if 0 < root < 1)]
+    heights = {
+        at: sp.limit(found, p, at, "-" if at == 1 else "+") if at in (0, 1) else found.subs(p, at) for at in candidates
+    }
+    return max(candidates, key=lambda at: float(heights[at]))
 
 
 def _no_closed_form(method: str) -> SpecError:

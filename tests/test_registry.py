@@ -1,11 +1,12 @@
 """A spec means one thing: it is read, checked, and written back in one canonical form."""
 
 import math
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import torch
 from conftest import knob_ends, noise_spec, one_sentence
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
@@ -19,15 +20,22 @@ def table_of(entry: Entry) -> Registry:
     return next(table for table in TABLES if table.kind == entry.kind)
 
 
-def inside(info: FieldInfo) -> st.SearchStrategy[float]:
-    """Draw from the range that a knob declares: any number in it, and short ones such as people write."""
-    if info.annotation is not float:
+def inside(info: FieldInfo) -> st.SearchStrategy[Any]:
+    """Draw from what a knob declares: any number in its range, and short ones such as people write; any choice."""
+    if get_origin(info.annotation) is Literal:
+        return st.sampled_from(get_args(info.annotation))
+    if info.annotation not in (float, int):
         return st.booleans() if info.annotation is bool else st.just(info.default)
     bounds = {word: value for limit in info.metadata for word, value in vars_of(limit).items()}
     low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
+    if info.annotation is int:
+        return st.integers(low, high)
     closed = {"exclude_min": "gt" in bounds, "exclude_max": "lt" in bounds}
+    within = st.floats(low, high, allow_subnormal=False, allow_infinity=low is None and high is not None, **closed)
+    if low is None or high is None:  # open on one side, and infinite there: Barron's alpha
+        return within | st.just(-math.inf if low is None else high)
     short = st.floats(low, high).map(lambda x: round(x, 3)).filter(lambda x: low < x < high)
-    return short | st.floats(low, high, allow_subnormal=False, **closed)
+    return short | within
 
 
 def vars_of(limit: object) -> dict[str, float]:
@@ -35,16 +43,20 @@ def vars_of(limit: object) -> dict[str, float]:
 
 
 @st.composite
-def knobbed(draw: st.DrawFn) -> tuple[Entry, dict[str, float]]:
-    """Draw a method and values of its knobs."""
+def knobbed(draw: st.DrawFn) -> tuple[Entry, dict[str, Any]]:
+    """Draw a method and values of its knobs: in order where they must increase."""
     entry = draw(st.sampled_from([entry for entry in METHODS.entries.values() if entry.knobs.model_fields]))
-    return entry, {name: draw(inside(info)) for name, info in entry.knobs.model_fields.items()}
+    values = {name: draw(inside(info)) for name, info in entry.knobs.model_fields.items()}
+    rising = entry.meta.get("increasing", ())
+    ordered = sorted(values[name] for name in rising)
+    assume(len(set(ordered)) == len(ordered))
+    return entry, {**values, **dict(zip(rising, ordered, strict=True))}
 
 
 @given(knobbed())
-def test_a_canonical_spec_reads_back_as_the_same_values(drawn: tuple[Entry, dict[str, float]]) -> None:
+def test_a_canonical_spec_reads_back_as_the_same_values(drawn: tuple[Entry, dict[str, Any]]) -> None:
     entry, values = drawn
-    text = f"{entry.name}:" + ",".join(f"{name}={value!r}" for name, value in values.items())
+    text = f"{entry.name}:" + ",".join(f"{name}={value}" for name, value in values.items() if value != "")
     parsed = METHODS.parse(text)
     again = METHODS.parse(str(parsed))
     assert parsed.values == values
@@ -84,6 +96,18 @@ def test_a_name_alone_is_canonical_unless_a_knob_is_required(entry: Entry) -> No
         (METHODS, "dm:lam=1,beta=16", "dm:beta=16,lam=1"),
         (METHODS, "dm:beta=16,lam=0.50", "dm:beta=16"),
         (METHODS, "cp:detach=true", "cp:detach=True"),
+        (METHODS, "barron:alpha=-inf", "barron:alpha=-inf"),
+        (METHODS, "barron:-Infinity", "barron:alpha=-inf"),
+        (METHODS, "barron:alpha=-2.0,c=0.50", "barron:alpha=-2"),
+        (METHODS, "kd:teacher=gce:q=0.50", "kd:teacher=gce:q=0.5"),
+        (METHODS, "kd:teacher=gce:0.5,T=2", "kd:T=2,teacher=gce:q=0.5"),
+        (METHODS, "kd:teacher=gce:q=0.7", "kd:teacher=gce"),
+        (METHODS, "kd:teacher=cce", "kd"),
+        (METHODS, "kd:network=resnet20", "kd:network=resnet20"),
+        (METHODS, "joint:stage=2,window=10", "joint:stage=2"),
+        (METHODS, "dm:norm=batch,beta=8", "dm:beta=8"),
+        (METHODS, "proselflc:confidence=max,trust=local", "proselflc:trust=local,confidence=max"),
+        (METHODS, "hampel:c=0.8,a=0.1,b=0.2", "hampel:a=0.1,b=0.2,c=0.8"),
         (NOISES, "symmetric:rate=0.40", "symmetric:0.4"),
         (NOISES, "symmetric:4e-1", "symmetric:0.4"),
     ],
@@ -110,6 +134,21 @@ def test_spellings_of_one_setting_are_one_spec(table: Registry, text: str, canon
         (METHODS, "dm:16,1", ["'1' is not knob=value", "beta, lam"]),
         (METHODS, "cp:detach=perhaps", ["detach = 'perhaps'"]),
         (METHODS, "", ["name:knob=value"]),
+        (METHODS, "barron:alpha=5", ["alpha = '5'", "less than or equal to 4"]),
+        (METHODS, "barron:alpha=inf", ["alpha = 'inf'", "less than or equal to 4"]),
+        (METHODS, "barron:alpha=nan", ["alpha = 'nan'"]),
+        (METHODS, "barron:c=-inf", ["c = '-inf'"]),
+        (METHODS, "hampel:a=0.6", ["'hampel'", "a must be less than b", "a = 0.6", "b = 0.5"]),
+        (METHODS, "hampel:a=0.5,b=0.5", ["a must be less than b"]),
+        (METHODS, "hampel:c=0.3", ["b must be less than c", "c = 0.3"]),
+        (METHODS, "pseudo:start=0.6", ["start must be less than end"]),
+        (METHODS, "kd:teacher=gec", ["'kd'", "unknown method 'gec'", "did you mean 'gce'"]),
+        (METHODS, "kd:teacher=gce:q=2", ["'kd'", "q = '2'"]),
+        (METHODS, "kd:network=resnet21", ["unknown model 'resnet21'"]),
+        (METHODS, "joint:stage=3", ["stage = '3'", "less than or equal to 2"]),
+        (METHODS, "joint:stage=1.5", ["stage = '1.5'", "integer"]),
+        (METHODS, "dm:norm=sum", ["norm = 'sum'", "'batch', 'integral' or 'none'"]),
+        (METHODS, "proselflc:trust=some", ["trust = 'some'", "'both', 'global' or 'local'"]),
         (NOISES, "symmetric:1.2", ["rate = '1.2'", "less than 1"]),
         (NOISES, "symmetric:1", ["less than 1"]),
         (NOISES, "symmetric:-0.1", ["greater than or equal to 0"]),
@@ -163,6 +202,10 @@ def test_a_single_required_knob_is_written_without_its_name(name: str) -> None:
         ("gce:q=0.5", "GCE (q = 0.5)"),
         ("proselflc:B=12,T=0.5", "ProSelfLC (B = 12, T = 0.5)"),
         ("boot_soft:eps=0.5,detach=True", "Boot-soft (eps = 0.5, detach = True)"),
+        ("barron:alpha=-inf", "Barron (alpha = -inf, c = 0.5)"),
+        ("kd:teacher=gce:q=0.5", "KD (teacher = gce:q=0.5)"),
+        ("joint:stage=2", "Joint (stage = 2)"),
+        ("dm:norm=none", "DM (beta = 12, lam = 0.5, norm = none)"),
     ],
 )
 def test_a_label_names_the_knobs_that_matter_or_differ(spec: str, label: str) -> None:
@@ -189,3 +232,38 @@ def test_the_ends_of_the_ranges_are_found_for_the_tests_that_sweep_them() -> Non
     assert {"q": 1.0} in ends
     assert any(0 < end["q"] < 0.01 for end in ends)
     assert {"eps": math.nextafter(1.0, 0.0)} in knob_ends(METHODS.entry("ls"))
+    assert {"stage": 2} in knob_ends(METHODS.entry("joint"))
+    assert {"alpha": -math.inf} in knob_ends(METHODS.entry("barron"))
+
+
+def test_a_decorated_function_refuses_knobs_that_do_not_increase_also_beside_its_defaults() -> None:
+    logits, target = torch.zeros(1, 3), torch.eye(3)[:1]
+    for knobs in ({"a": 0.7}, {"a": 0.3, "b": 0.2}, {"c": 0.45}):
+        with pytest.raises(SpecError) as caught:
+            losses.hampel(logits, target, **knobs)
+        one_sentence(caught.value, "must be less than", "found")
+
+
+def test_knobs_of_ones_own_method_must_increase_where_its_entry_says_so() -> None:
+    @METHODS.register("rising", label="rising", source="here", role="loss", increasing=("low", "high"))
+    def rising(logits: torch.Tensor, target: torch.Tensor, *, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
+        """Cross entropy, held between two values."""
+        return losses.cce(logits, target).clamp(low, high)
+
+    assert METHODS.parse("rising:low=2,high=3").values == {"low": 2.0, "high": 3.0}
+    with pytest.raises(SpecError) as caught:
+        METHODS.parse("rising:low=2")
+    one_sentence(caught.value, "'rising'", "low = 2 and high = 1")
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_what_an_entry_says_of_its_knobs_is_of_knobs_that_it_has(name: str) -> None:
+    entry = METHODS.entry(name)
+    knobs = set(entry.knobs.model_fields)
+    assert set(entry.meta.get("shows", ())) <= knobs
+    assert set(entry.meta.get("increasing", ())) <= knobs
+    assert set(entry.meta.get("spans", {})) <= knobs
+    assert entry.meta["role"] in ("loss", "weight", "target")
+    for knob, ends in entry.meta.get("spans", {}).items():
+        for end in ends:  # the ends of a slider are values of the knob
+            entry.knobs.model_validate({knob: end})

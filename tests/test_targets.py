@@ -197,3 +197,121 @@ def test_the_semantic_class_changes_only_when_the_learner_is_trusted_enough() ->
     classes = [targets.semantic_class(METHODS["boot_soft"](q, logits, eps=eps)).item() for eps in (0.1, 0.4, 0.6, 0.9)]
     assert classes == [0, 0, 1, 1]
     assert targets.semantic_class(METHODS["ls"](q, logits, eps=0.99)).item() == 0
+
+
+@pytest.mark.parametrize("confidence", ["entropy", "max"])
+@pytest.mark.parametrize("T", [1.0, 0.3])
+def test_each_factor_of_trust_alone_is_that_factor(T: float, confidence: str, batch: tuple[Tensor, ...]) -> None:
+    logits = batch[0]
+    knobs = {"B": 12.0, "T": T, "confidence": confidence}
+    both, in_time, by_confidence = (
+        targets.proselflc_trust(logits, PROGRESS, trust=trust, **knobs) for trust in ("both", "global", "local")
+    )
+    p_t = softmax(logits / T, 1)
+    by_hand = p_t.amax(1) if confidence == "max" else 1 + (p_t * p_t.log()).sum(1) / math.log(10)
+    torch.testing.assert_close(by_confidence, by_hand, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(in_time, torch.full((64,), 1 / (1 + math.exp(-12 * (PROGRESS - 0.5)))).double())
+    torch.testing.assert_close(both, in_time * by_confidence)
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_confidence_by_the_largest_probability_lies_between_one_over_c_and_one(classes: int) -> None:
+    logits = torch.stack([torch.zeros(classes), 1000.0 * torch.eye(classes)[0]]).double()
+    found = targets.local_trust(logits, confidence="max")
+    torch.testing.assert_close(found, torch.tensor([1 / classes, 1.0], dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+@given(st.floats(0, 1), st.floats(0.01, 1))
+def test_an_annealed_temperature_falls_in_a_line_from_one(progress: float, T: float) -> None:
+    assert targets.temperature(progress, T=T, anneal=False) == T
+    assert targets.temperature(0.0, T=T, anneal=True) == 1
+    assert targets.temperature(1.0, T=T, anneal=True) == pytest.approx(T)
+    assert targets.temperature(progress, T=T, anneal=True) == pytest.approx(1 - progress + progress * T)
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_an_annealed_method_is_the_plain_one_at_the_present_temperature(
+    detach: bool, batch: tuple[Tensor, ...]
+) -> None:
+    logits, labels, _, _ = batch
+    now = targets.temperature(PROGRESS, T=0.5, anneal=True)
+    one = logit_gradient(f"proselflc:T=0.5,anneal=True,detach={detach}", logits, labels, PROGRESS)
+    torch.testing.assert_close(one, logit_gradient(f"proselflc:T={now!r},detach={detach}", logits, labels, PROGRESS))
+    penalty = logit_gradient(f"cp:eps=0.25,anneal=True,detach={detach}", logits, labels, PROGRESS)
+    now = 0.25 * PROGRESS
+    torch.testing.assert_close(penalty, logit_gradient(f"cp:eps={now!r},detach={detach}", logits, labels, PROGRESS))
+    start = logit_gradient(f"cp:eps=0.25,anneal=True,detach={detach}", logits, labels, 0.0)
+    assert torch.equal(start, logit_gradient("cce", logits, labels))
+
+
+@pytest.mark.parametrize("trust", ["both", "global", "local"])
+@pytest.mark.parametrize("confidence", ["entropy", "max"])
+def test_fact_1_holds_for_every_kind_of_trust(trust: str, confidence: str, batch: tuple[Tensor, ...]) -> None:
+    logits, labels, p, q = batch
+    share = targets.proselflc_trust(logits, PROGRESS, trust=trust, confidence=confidence).unsqueeze(1)
+    gradient = logit_gradient(f"proselflc:trust={trust},confidence={confidence},detach=True", logits, labels, PROGRESS)
+    torch.testing.assert_close(gradient, (1 - share) * (p - q))
+
+
+def test_the_global_trust_alone_is_bootstrapping_with_that_share(batch: tuple[Tensor, ...]) -> None:
+    logits, labels, _, _ = batch
+    share = targets.global_trust(PROGRESS, B=10.0)
+    for detach in (True, False):
+        one = logit_gradient(f"proselflc:trust=global,detach={detach}", logits, labels, PROGRESS)
+        torch.testing.assert_close(one, logit_gradient(f"boot_soft:eps={share!r},detach={detach}", logits, labels))
+
+
+@pytest.mark.parametrize("hinge", [0.2, 0.5, 0.8])
+def test_a_hinged_penalty_has_the_gradient_of_pereyras(hinge: float, batch: tuple[Tensor, ...]) -> None:
+    """(1 - e)(CE + b max(0, G - H(p))) with b = e / (1 - e) and G = hinge log C: a plus sign, so it raises H."""
+    logits, labels, _, q = batch
+    leaf, eps = logits.clone().requires_grad_(), 0.25
+    spare = (hinge * math.log(10) - entropy(leaf)).clamp_min(0)
+    pereyra = (1 - eps) * (-(q * log_softmax(leaf, 1)).sum(1) + eps / (1 - eps) * spare)
+    expected = torch.autograd.grad(pereyra.sum(), leaf)[0]
+    torch.testing.assert_close(logit_gradient(f"cp:eps={eps},hinge={hinge}", logits, labels), expected)
+    assert 0 < (spare > 0).sum() < 64
+
+
+def test_a_hinge_of_one_is_no_hinge_and_a_low_one_is_cross_entropy(batch: tuple[Tensor, ...]) -> None:
+    logits, labels, p, q = batch
+    plain = logit_gradient("cp:eps=0.25", logits, labels)
+    assert torch.equal(logit_gradient("cp:eps=0.25,hinge=1", logits, labels), plain)
+    torch.testing.assert_close(logit_gradient("cp:eps=0.25,hinge=0.9999999", logits, labels), plain)
+    torch.testing.assert_close(logit_gradient("cp:eps=0.25,hinge=1e-9", logits, labels), 0.75 * (p - q))
+
+
+def some_missing(seed: int = 3) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a batch whose labels are missing, -1, in a third of its rows, and which those are."""
+    logits, labels = random_batch(seed, count=30)
+    missing = torch.arange(30) % 3 == 0
+    return logits, torch.where(missing, -1, labels), missing
+
+
+@pytest.mark.parametrize(("progress", "ramp"), [(0.0, 0.0), (0.1, 0.0), (0.35, 1.5), (0.6, 3.0), (0.9, 3.0)])
+def test_pseudo_labels_give_lees_two_means(progress: float, ramp: float) -> None:
+    """(1/n) sum over the labelled + a(t) (1/n') sum over the others, a(t) a ramp from 0 at T1 to 3 at T2."""
+    logits, labels, missing = some_missing()
+    log_p = log_softmax(logits, 1)
+    first = -log_p[~missing].gather(1, labels[~missing].unsqueeze(1)).sum() / 20
+    second = -log_p[missing].amax(1).sum() / 10
+    value = build("pseudo")(logits, labels, progress=progress)
+    torch.testing.assert_close(value, first + ramp * second, rtol=1e-12, atol=0)
+
+
+def test_pseudo_labels_are_cross_entropy_where_no_label_is_missing_and_no_label_teaches_by_the_guess() -> None:
+    logits, labels, _ = some_missing()
+    known, none = labels.clamp_min(0), torch.full_like(labels, -1)
+    torch.testing.assert_close(build("pseudo")(logits, known, progress=0.9), build("cce")(logits, known))
+    guesses = build("cce")(logits, logits.argmax(1))
+    torch.testing.assert_close(build("pseudo")(logits, none, progress=0.9), 3 * guesses, rtol=1e-12, atol=0)
+
+
+def test_the_gradient_of_pseudo_labels_is_p_minus_the_guess_in_lees_shares() -> None:
+    logits, labels, missing = some_missing()
+    p = softmax(logits, 1)
+    hard = one_hot(torch.where(missing, p.argmax(1), labels), 10)
+    share = torch.where(missing, 3.0 * 30 / 10, 30 / 20).double().unsqueeze(1)
+    torch.testing.assert_close(
+        logit_gradient("pseudo", logits, labels, 0.9), share * (p - hard), rtol=1e-12, atol=1e-14
+    )

@@ -10,8 +10,9 @@ import torch
 from conftest import one_sentence, smoke
 from torch.optim import SGD
 
-from robustdl_lib import data, train
+from robustdl_lib import data, losses, train
 from robustdl_lib.config import ConfigError, RunConfig
+from robustdl_lib.memories import Beginning
 from robustdl_lib.objective import build
 from robustdl_lib.registry import METHODS
 from robustdl_lib.train import COLUMNS
@@ -211,12 +212,69 @@ def test_the_row_holds_the_rate_of_the_last_step(digits: data.Data) -> None:
 def test_a_batch_holds_each_example_once_in_a_new_order(digits: data.Data) -> None:
     cfg, order, crops = smoke(augment=False), torch.Generator().manual_seed(0), torch.Generator().manual_seed(0)
     one, other = (list(train.batches(cfg, digits, order, crops)) for _ in range(2))
-    assert [len(labels) for _, labels in one] == [128] * 9 + [105]
-    drawn = [torch.cat([images for images, _ in epoch]).flatten(1) for epoch in (one, other)]
+    assert [len(labels) for _, _, labels in one] == [128] * 9 + [105]
+    drawn = [torch.cat([images for _, images, _ in epoch]).flatten(1) for epoch in (one, other)]
     everything = digits.train.images.flatten(1)
     for images in drawn:
         assert torch.equal(images.sum(1).sort().values, everything.sum(1).sort().values)
     assert not torch.equal(*drawn)
+    places = torch.cat([rows for rows, _, _ in one])
+    assert torch.equal(places.sort().values, torch.arange(1257))
+    assert torch.equal(drawn[0], everything[places])
+    assert torch.equal(torch.cat([labels for _, _, labels in one]), digits.train.labels[places])
+
+
+def test_a_memory_is_told_of_the_given_labels_and_of_every_row_once_an_epoch(digits: data.Data) -> None:
+    told: list[torch.Tensor] = []
+
+    class Listener:
+        def __init__(self) -> None:
+            pass
+
+        def begin(self, run: Beginning) -> None:
+            assert torch.equal(run.labels, digits.train.labels)
+            assert run.num_classes == 10
+
+        def recall(self, logits: torch.Tensor, target: torch.Tensor, **known: torch.Tensor) -> torch.Tensor:
+            assert torch.equal(target.argmax(1), digits.train.labels[known["rows"]])
+            assert torch.equal(known["images"], digits.train.images[known["rows"]])
+            assert logits.dtype == torch.float32
+            told.append(known["rows"])
+            return torch.zeros(())
+
+    @METHODS.register("listening", label="listening", source="here", role="loss", memory=Listener)
+    def listening(logits: torch.Tensor, target: torch.Tensor, *, recalled: torch.Tensor | None = None) -> torch.Tensor:
+        """Cross entropy."""
+        return losses.cce(logits, target)
+
+    runs = [train.fit(smoke(method=method, augment=False), digits) for method in ("listening", "cce")]
+    for epoch in (told[:10], told[10:]):
+        assert torch.equal(torch.cat(epoch).sort().values, torch.arange(1257))
+    one, other = (run.history.drop(columns="seconds") for run in runs)
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+def test_a_memory_can_train_another_network_with_other_fields_on_the_same_data(digits: data.Data) -> None:
+    class Nested:
+        def __init__(self) -> None:
+            pass
+
+        def begin(self, run: Beginning) -> None:
+            self.inner = run.learn(method="mae", epochs=1)
+
+        def recall(self, logits: torch.Tensor, target: torch.Tensor, **known: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(())
+
+    @METHODS.register("nested", label="nested", source="here", role="loss", memory=Nested)
+    def nested(logits: torch.Tensor, target: torch.Tensor, *, recalled: torch.Tensor | None = None) -> torch.Tensor:
+        """Cross entropy."""
+        return losses.cce(logits, target)
+
+    inner = train.fit(smoke(method="nested"), digits).objective.memory.inner
+    one, other = (
+        run.history.drop(columns="seconds") for run in (inner, train.fit(smoke(method="mae", epochs=1), digits))
+    )
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
 
 
 def test_the_seed_draws_the_weights(digits: data.Data) -> None:

@@ -4,12 +4,15 @@ import math
 
 import pytest
 import torch
-from conftest import extreme_batch, random_batch
+from conftest import extreme_batch, random_batch, specs_of
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.integrate import quad
 from torch.nn.functional import one_hot, softmax
 
 from robustdl_lib import weights
+from robustdl_lib.gradients import logit_gradient, weight_curve
+from robustdl_lib.objective import build
 from robustdl_lib.registry import METHODS
 
 NAMES = [name for name, entry in METHODS.entries.items() if entry.meta["role"] == "weight"]
@@ -34,13 +37,52 @@ def test_imae_is_its_formula(T: float) -> None:
     torch.testing.assert_close(weights.imae(*logits_of(p), T=T), torch.exp(T * p * (1 - p)), rtol=1e-10, atol=0)
 
 
+@given(st.floats(0, 60), st.floats(0, 1))
+def test_the_normal_family_is_its_formula_and_a_bell_around_psi(beta: float, psi: float) -> None:
+    p = torch.linspace(0.001, 0.999, 99, dtype=torch.float64)
+    found = weights.normal(*logits_of(p), beta=beta, psi=psi)
+    torch.testing.assert_close(found, torch.exp(-beta * p * (p - 2 * psi)), rtol=1e-10, atol=0)
+    bell = torch.exp(-((p - psi) ** 2) / (2 * (1 / (2 * max(beta, 1e-9)))))  # variance 1 / (2 beta)
+    torch.testing.assert_close(found, bell * math.exp(max(beta, 1e-9) * psi**2), rtol=1e-6, atol=0)
+
+
+@given(st.floats(0, 60))
+def test_the_exponential_family_is_its_formula_and_dm_with_lambda_zero(beta: float) -> None:
+    p = torch.linspace(0.001, 0.999, 99, dtype=torch.float64)
+    found = weights.exponential(*logits_of(p), beta=beta)
+    torch.testing.assert_close(found, torch.exp(beta * (1 - p)), rtol=1e-10, atol=0)
+    torch.testing.assert_close(found, weights.dm(*logits_of(p), beta=beta, lam=0.0), rtol=1e-14, atol=0)
+
+
+@given(st.floats(1, 20), st.floats(1, 20))
+def test_the_beta_family_is_its_formula(a: float, n: float) -> None:
+    p = torch.linspace(0.001, 0.999, 99, dtype=torch.float64)
+    found = weights.beta(*logits_of(p), a=a, n=n)
+    torch.testing.assert_close(found, p ** (a - 1) * (1 - p) ** (n - 1), rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "a", "n", "factor"), [("cce", 1, 2, 2), ("mae", 2, 2, 2), ("mse", 2, 3, 4), ("gce:q=0.7", 1.7, 2, 2)]
+)
+def test_the_losses_lie_in_the_beta_family(loss: str, a: float, n: float, factor: float) -> None:
+    logits, labels = random_batch(8)
+    by_loss, by_weight = logit_gradient(loss, logits, labels), logit_gradient(f"beta:a={a},n={n}", logits, labels)
+    torch.testing.assert_close(by_loss, factor * by_weight, rtol=1e-9, atol=1e-14)
+
+
 def test_dm_at_lambda_one_is_imae() -> None:
     logits, labels = random_batch(0)
     target = one_hot(labels, 10).double()
     torch.testing.assert_close(weights.dm(logits, target, beta=8.0, lam=1.0), weights.imae(logits, target, T=8.0))
 
 
-@pytest.mark.parametrize(("name", "knobs"), [("dm", {"beta": 0.0}), ("imae", {"T": 0.0})])
+@pytest.mark.parametrize(
+    ("name", "knobs"),
+    [
+        *[("dm", {"beta": 0.0}), ("imae", {"T": 0.0}), ("normal", {"beta": 0.0}), ("exponential", {"beta": 0.0})],
+        ("beta", {"a": 1.0, "n": 1.0}),
+    ],
+)
 def test_a_flat_weight_is_one_everywhere(name: str, knobs: dict[str, float]) -> None:
     logits, labels = extreme_batch()
     assert (METHODS[name](logits, one_hot(labels, 5).double(), **knobs) == 1).all()
@@ -100,3 +142,67 @@ def test_the_norm_holds_where_one_minus_p_vanishes() -> None:
 def test_shapes_that_differ_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="both must be"):
         METHODS[name](torch.zeros(4, 3), torch.zeros(4, 2))
+
+
+KNOBS = [
+    *[("dm", {"beta": beta, "lam": lam}) for beta in (2.0, 60.0) for lam in (0.0, 0.5, 1.0, 30.0)],
+    *[("imae", {"T": 0.0}), ("imae", {"T": 200.0}), ("normal", {"beta": 60.0, "psi": 1.0}), ("normal", {})],
+    *[("exponential", {"beta": 60.0}), ("beta", {"a": 1.1, "n": 1.1}), ("beta", {"a": 20.0, "n": 3.0}), ("beta", {})],
+]
+
+
+@pytest.mark.parametrize(("name", "knobs"), KNOBS)
+def test_the_integral_of_a_weight_is_that_of_its_curve(name: str, knobs: dict[str, float]) -> None:
+    def curve(p: float) -> float:
+        return METHODS[name](*logits_of(torch.tensor([p], dtype=torch.float64)), **knobs).item()
+
+    expected = quad(curve, 1e-15, 1 - 1e-15, epsabs=0, epsrel=1e-9, limit=300)[0]
+    assert weights.integral(METHODS[name], **knobs) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("spec", specs_of("weight"))
+def test_the_integral_is_the_normaliser_of_the_emphasis_density(spec: str) -> None:
+    parsed = METHODS.parse(spec)
+    curve = weight_curve(spec)
+    area = ((curve["weight"][1:].to_numpy() + curve["weight"][:-1].to_numpy()) / 2 * curve["p"].diff()[1:]).sum()
+    assert weights.integral(parsed.entry.function, **parsed.knobs) == pytest.approx(area, rel=1e-5)
+
+
+@pytest.mark.parametrize("spec", [spec for spec in specs_of("weight") if "norm" in METHODS.parse(spec).values])
+def test_the_norm_sets_the_scale_of_a_batch_and_nothing_else(spec: str) -> None:
+    """batch: over the sum of the weights; integral: over N times their integral; none: over N."""
+    logits, labels = random_batch(9)
+    name, _, knobs = str(METHODS.parse(spec)).partition(":")
+    plain = ",".join(knob for knob in knobs.split(",") if knob and not knob.startswith("norm="))
+    specs = {
+        norm: f"{name}:" + ",".join(filter(None, [plain, f"norm={norm}"])) for norm in ("batch", "integral", "none")
+    }
+    pairs = {norm: build(text).per_example(logits, labels) for norm, text in specs.items()}
+    for losses, weight in pairs.values():
+        assert torch.equal(losses, pairs["batch"][0])
+        assert torch.equal(weight, pairs["batch"][1])
+    losses, weight = pairs["none"]
+    parsed = METHODS.parse(spec)
+    whole = 64 * weights.integral(parsed.entry.function, **parsed.knobs)
+    for norm, scale in {"batch": weight.sum().item(), "integral": whole, "none": 64}.items():
+        assert build(specs[norm])(logits, labels).item() == pytest.approx(losses.sum().item() / scale, rel=1e-12)
+
+
+def test_normed_by_the_integral_the_beta_family_at_1_2_is_cross_entropy_exactly() -> None:
+    """With the integral, as DM prints it, CCE's weight 1 - p over 1/2 is CCE again; with the batch sum it is not."""
+    logits, labels = random_batch(10)
+    grads = {}
+    for spec in ("cce", "beta:a=1,n=2,norm=integral", "beta:a=1,n=2"):
+        leaf = logits.clone().requires_grad_()
+        value = build(spec)(leaf, labels)
+        grads[spec] = value.detach(), torch.autograd.grad(value, leaf)[0]
+    for found, expected in zip(grads["beta:a=1,n=2,norm=integral"], grads["cce"], strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-15)
+    assert (grads["beta:a=1,n=2"][1] - grads["cce"][1]).abs().max() > 1e-3
+
+
+def test_a_weight_that_vanishes_on_the_whole_batch_gives_zero_and_not_nan() -> None:
+    logits = torch.tensor([[0.0, 4000.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    value = build("beta:a=20,n=2", 3)(logits, torch.tensor([0]))
+    assert value.item() == 0
+    assert (torch.autograd.grad(value, logits)[0] == 0).all()
