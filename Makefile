@@ -85,7 +85,7 @@ notebooks: env ## Rebuild the committed notebooks from their sources, executed w
 reference: env ## Train the committed reference anew, redraw its figures and rebuild the notebooks
 	@$(RUN) setting --profile '$(PROFILE)' > /dev/null
 	@rm -rf '$(RESULTS)/reference/$(or $(PROFILE),quick)' '$(RESULTS)/reference/$(or $(PROFILE),quick)_'*
-	@for sweep in figures disguise; do $(RUN) sweep $$sweep --profile '$(PROFILE)' --into reference; done
+	@for sweep in figures disguise relatives; do $(RUN) sweep $$sweep --profile '$(PROFILE)' --into reference; done
 	@$(RUN) figures --profile '$(PROFILE)' --shelf reference
 	@$(RUN) readme
 	@$(RUN) readme docs/METHODS.md

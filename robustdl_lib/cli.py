@@ -240,7 +240,8 @@ def explorer(path: Path) -> None:
 def readme(path: Path) -> None:
     """Write the tables between their marks in PATH: the headline of the quick reference, all methods."""
     tables = {
-        "headline": lambda: summary.readable(summary.headline(sweeps.rows(_reference()))),
+        "headline": lambda: _trained("figures"),
+        "trained": lambda: _trained("figures", "relatives"),
         "methods": lambda: lens.table().assign(formula=lambda df: "`" + df["formula"] + "`"),
     }
     text, written = path.read_text(), []
@@ -256,8 +257,15 @@ def readme(path: Path) -> None:
     path.write_text(text)
 
 
-def _reference() -> list[store.Run]:
-    return sweeps.found(sweeps.plan("figures", sweeps.Setting()), [paths.shelf("reference", "quick")])
+def _trained(*names: str) -> pd.DataFrame:
+    """Return the readable headline of the committed runs of sweeps, in the quick profile."""
+    setting = sweeps.Setting()
+    runs = [
+        run
+        for name in names
+        for run in sweeps.found(sweeps.plan(name, setting), sweeps.shelves(name, "quick", "reference"))
+    ]
+    return summary.readable(summary.headline(sweeps.rows(runs)))
 
 
 def _aligned(table: pd.DataFrame) -> str:

@@ -101,9 +101,9 @@ def emphasis_density(
     Source: Talk, eq. 5. Raises ValueError for p outside [0, 1].
     """
     whole = weight_curve(method, num_classes=num_classes, progress=progress)
-    points = _grid(p)
-    weight = _weights(method, points, num_classes, progress)
-    return _named(method, {"p": points, "density": weight / np.trapezoid(whole["weight"], whole["p"])})
+    shown = whole if p is None else weight_curve(method, p, num_classes=num_classes, progress=progress)
+    area = np.trapezoid(whole["weight"], whole["p"])
+    return _named(method, {"p": shown["p"].to_numpy(), "density": shown["weight"].to_numpy() / area})
 
 
 def emphasis_mode(method: Method, *, num_classes: int = 10, progress: float = 0.0) -> float:

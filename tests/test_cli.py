@@ -244,3 +244,19 @@ def test_a_page_without_marks_is_refused(run, places):
     code, _, err = run("readme", str(places / "page.md"))
     assert code == 1
     assert "lacks the marks" in err
+
+
+def test_a_loss_added_at_run_time_is_in_the_figures_the_lens_the_tables_and_the_page(run, places):
+    """One decorated function, and no other file is touched."""
+    METHODS.register("late", label="Late", source="a test", role="loss", formula="(1 - p)**2 / 2")(
+        lambda logits, target: losses.mse(logits, target) / 2
+    )
+    for figure in ("atlas", "emphasis_density", "weight_curves"):
+        cli.draw(figure, [], places)
+        assert "late" in set(pd.read_csv(places / f"{figure}.csv")["method"])
+        assert 'id="late/' in (places / f"{figure}.svg").read_text()
+    assert run("inspect", "late")[1].startswith("Late (a test)")
+    assert re.search(r"^ *late +loss +0.3333 ", run("methods")[1], re.MULTILINE)
+    assert re.search(r"^  late ", run("list")[1], re.MULTILINE)
+    run("explorer", str(places / "explorer.html"))
+    assert "Late" in (places / "explorer.html").read_text()
