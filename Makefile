@@ -18,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env figures results executed test notebooks reference lab explorer lock lint clean distclean
+.PHONY: help env figures results executed test notebooks reference lab docs lock lint clean distclean
 
 # A misspelt variable would be ignored in silence: NOSIE=symmetric:0.6 must not train the wrong noise.
 VARIABLES := PROFILE NOISE METHODS DATASET SEEDS JOBS QUIET PYTHON NAME
@@ -68,7 +68,7 @@ results: env ## Train what is missing of the sweep and print its headline table
 
 executed: $(NOTEBOOKS:%=$(RESULTS)/notebooks/$(NAME)/%.ipynb)
 
-$(RESULTS)/notebooks/$(NAME)/%.ipynb: notebooks/%.py $(LIBRARY) $(wildcard $(RESULTS)/runs/$(PROFILE)) | env
+$(RESULTS)/notebooks/$(NAME)/%.ipynb: notebooks/%.py $(LIBRARY) $(wildcard $(RESULTS)/runs/$(PROFILE)*) | env
 	@$(RUN) notebook $< $@ --where-known profile '$(PROFILE)' --where-known shelf runs --where-known noise '$(NOISE)' \
 	  --where-known methods '$(METHODS)' --where-known dataset '$(DATASET)' --where-known seeds '$(SEEDS)'
 
@@ -87,14 +87,14 @@ reference: env ## Train the committed reference anew, redraw its figures and reb
 	@rm -rf '$(RESULTS)/reference/$(or $(PROFILE),quick)' '$(RESULTS)/reference/$(or $(PROFILE),quick)_'*
 	@for sweep in figures disguise relatives; do $(RUN) sweep $$sweep --profile '$(PROFILE)' --into reference; done
 	@$(RUN) figures --profile '$(PROFILE)' --shelf reference
-	@$(RUN) readme
-	@$(RUN) readme docs/METHODS.md
-	@$(MAKE) --no-print-directory notebooks
+	@$(MAKE) --no-print-directory docs notebooks
 
 lab: env ## Open the notebooks in JupyterLab
 	@.venv/bin/jupyter lab --notebook-dir=.
 
-explorer: env ## Rebuild the interactive page docs/explorer.html
+docs: env ## Renew the generated pages: the README's table, docs/METHODS.md, docs/explorer.html
+	@$(RUN) readme
+	@$(RUN) readme docs/METHODS.md
 	@$(RUN) explorer
 
 lint: env ## Put the code into the house's form

@@ -214,7 +214,8 @@ for lam_shown in (0.0, 0.5, 1.0, 2.0):
 # %%
 steps = np.linspace(0, 1, gradients.GRID)
 for spec in grid:
-    assert np.isclose(np.trapezoid(gradients.emphasis_density(spec)["density"], steps), 1), spec
+    whole = gradients.emphasis_density(spec)
+    assert np.isclose(np.trapezoid(whole["density"], whole["p"]), 1), spec
 for column in modes.columns[1:]:
     assert np.allclose(modes[column], modes["lam / (lam + 1)"], atol=1e-3), column
 assert (variance.sort_index(axis=1).diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
@@ -229,7 +230,7 @@ assert root == lam / (lam + 1)
 assert all(row[4] and abs(row[2] - row[3]) < 1e-6 for row in beta_rows.values())
 known = {"cce": 1 / 3, "mae": 1 / 45, "dm:beta=12,lam=0.5": 1258, "dm:beta=16,lam=1": 354, "dm:beta=20,lam=2": 41.7}
 assert all(abs(shape.loc[spec, "sigma"] / value - 1) < 0.01 for spec, value in known.items())
-doubled, density = 2 * gradients.weight_curve("mae")["weight"], gradients.emphasis_density("mae")["density"]
+doubled, density = 2 * gradients.weight_curve("mae")["weight"], gradients.emphasis_density("mae", steps)["density"]
 assert np.allclose(doubled / np.trapezoid(doubled, steps), density)
 assert part["CCE"] > max(part[METHODS.parse(name).label] for name in ("mae", "gce"))
 assert (np.diff(searched["psi"]) > -1e-6).all()

@@ -39,7 +39,7 @@ seed: int = 0  # of the random examples, in [0, 1000000]
 # because $\lVert p - q \rVert_1 = 2 (1 - p_y)$. The registry holds nothing but $L$, or for a weighting $w$, as a line of
 # text; sympy takes the steps. Here they are for every method that has such a line ($p$ is $p_y$):
 
-# %%
+# %% tags=["nbval-ignore-output"]
 names = [name for name in METHODS if "formula" in METHODS.entry(name).meta and name not in ("barron", "hampel")]
 lines, greek = [], {symbols.knob("lam"): r"\lambda", symbols.knob("eps"): r"\epsilon"}
 for name in names:
@@ -75,7 +75,7 @@ for alpha in ("2", "1", "0", "-2", "-inf"):
 # A modified target, a memory, a teacher or a normalisation over the classes makes the derivative depend on all of $p$. Its
 # loss is written over vectors; $S(\cdot)$ sums over the classes:
 
-# %%
+# %% tags=["nbval-ignore-output"]
 vector = [name for name, entry in METHODS.entries.items() if "whole" in entry.meta]
 Markdown("\n".join(["| method | loss |", "|:--|:--|", *(f"| {name} | `{symbols.whole(name)}` |" for name in vector)]))
 
@@ -190,18 +190,20 @@ lens_plots.atlas(lens.atlas_rows(progress=progress))
 # The upper rows move the emphasis to the right; the targets (LS to pseudo-labels) leave it nearly where CCE has it. They act
 # by turning the *direction*, which this figure cannot show; notebook 06 draws it. The table says by how much:
 
-# %%
+# %% tags=["nbval-ignore-output"]
 table = lens.table(num_classes=num_classes, progress=progress).drop(columns=["formula", "source"]).set_index("method")
 table.sort_values("psi", key=lambda column: column.astype(float), kind="stable")
 
 # %% [markdown]
 # - *Symmetric* in the sense of Ghosh et al. (2017), so that symmetric noise below $(C-1)/C$ does not move the minimiser of
 #   the risk: MAE and NCE+RCE alone. GCE and SCE lie between them and CCE.
-# - *Off* is 0 for every loss of $p_y$ and every weighting. NCE+RCE, the targets, ELR and joint optimisation turn the
+# - *Off* (the distance from $k(p_y)(p - q)$, with $k$ read where the other classes are alike) is 0 for every loss of $p_y$
+#   and every weighting. NCE+RCE, the targets, ELR and joint optimisation turn the
 #   direction. ProSelfLC late in training is off by more than its own norm: its step depends on how sure the learner is,
 #   and where the learner contradicts the label with confidence there is hardly a step left.
 # - *Left* is what a contradicted label keeps of the largest weight. (Nearly) all of it: CCE, the exponential family and the
-#   targets. Nothing, or less than half a per cent: the bounded losses. In between, by design: IMAE, DM, SCE.
+#   targets. Nothing, or less than half a per cent: the bounded losses. In between, by design: IMAE, the
+#   normal family, DM, SCE.
 # - Pseudo-labels and distillation stand as CCE does: with every label there, and without a teacher, they are CCE (KD a tenth
 #   of it).
 #
@@ -235,10 +237,10 @@ pd.DataFrame(scale).round(4)
 # %% [markdown]
 # ## Methods that remember
 #
-# Five methods know more than the batch at hand. They keep it in one place, the *memory* of the objective: told of the run
+# Some methods know more than the batch at hand. They keep it in one place, the *memory* of the objective: told of the run
 # before the first step, asked at each step what it recalls.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 for name, entry in METHODS.entries.items():
     if "memory" in entry.meta:
         print(f"{name:9} {entry.meta['memory'].__doc__.splitlines()[0]}")

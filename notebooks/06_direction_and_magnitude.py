@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Direction and magnitude: targets as points of the simplex
 #
-# A step of training has a direction and a magnitude. **Weighting an example changes the magnitude alone; changing its
-# target can change the direction, and only that moves a prediction anywhere but towards the given label.** With three
+# A step of training has a direction and a magnitude. **Weighting an example, by a weight or by a loss of $p_y$, changes
+# the magnitude alone: the prediction moves towards the given label. Changing its target can change the direction.** With three
 # classes all of it can be drawn: targets and predictions are points of a triangle. The picture also unmasks a method
 # that looks like label correction and is none: with a detached target, soft bootstrapping is cross entropy in
 # disguise, step by step, as training both shows. Source: the talk, slides 17, 21 and 27 to 29;
@@ -244,7 +244,7 @@ else:
 # %% [markdown]
 # ## Summary
 #
-# - Losses of $p_y$, weightings and detached soft targets share one field of directions, towards the given label; they choose where to be strong. Only a target that flows, is smoothed, hard or sharpened turns the arrows.
+# - Losses of $p_y$, weightings and detached soft targets share one field of directions, towards the given label; they choose where to be strong. Of the targets, those that flow, are smoothed, hard or sharpened turn the arrows.
 # - LS and CP keep the semantic class and treat all other classes alike; label correction carries the learner's similarity structure, and shows in the field as a second end.
 # - Detached soft bootstrapping is cross entropy with another rate and decay: the same steps up to rounding, and an easy way to mistake a knob for a method.
 #

@@ -5,7 +5,7 @@
 # influence, and the weight $\psi(x)/x$. There, robust means that $\psi$ is bounded, or better, that it *redescends*:
 # far outliers stop to count. **Take the residual $x = 1 - p_y$ and train by gradient descent, and the softmax
 # multiplies $\psi$ by $p_y(1 - p_y)$. This factor makes everything that grows slower than $1/p_y$ redescend; it leaves
-# only cross entropy (CCE), and what contains it, unprotected. So the choice that is left is the emphasis mode.**
+# unprotected what grows as fast, of the losses here cross entropy (CCE) and what contains it. So the choice that is left is the emphasis mode.**
 # Sources: Hampel et al. 1986 (influence functions); Barron 2019 (a family of losses); the talk, equations 2 to 5.
 
 # %%
@@ -84,7 +84,7 @@ broken.T.round(2) + 0.0
 # %% [markdown]
 # The mean moves by the share times the distance. The median and Charbonnier resist, but they too drift as the
 # outliers become many. How little a redescending estimator drifts depends on how fast it redescends: Cauchy's $\psi$
-# falls as $1/x$ and helps little more than the median, Welsch and Hampel stay where they were.
+# falls as $1/x$ only and does about as well as the median; Welsch and Hampel stay where they were.
 #
 # *How far* can one be dragged? Three outliers in ten, at growing distances:
 

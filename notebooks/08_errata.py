@@ -628,7 +628,8 @@ pd.concat({"accuracy (%)": table, "rank": rank}, axis=1)
 
 # %% [markdown]
 # At $r = 0.8$ DM with $\lambda = 1/2$ is first by its best epoch and fifth of seven by its last, having lost 29 points.
-# And whoever sets ProSelfLC's column beside DM's compares last with best, in which cross entropy alone differs by 2 to
+# And whoever sets ProSelfLC's column beside DM's compares last with best, in which cross entropy alone differs, for this
+# and other reasons (entry 17), by 2 to
 # 4 points. This course compares the last epoch, and prints the best one as an oracle ([notebook
 # 03](03_training_under_noise.ipynb)).
 #

@@ -180,7 +180,9 @@ def list_names() -> None:
 @app.command()
 @click.argument("method")
 @click.option("--classes", default=10, show_default=True, type=click.IntRange(2, 1000), help="Number of classes.")
-@click.option("--progress", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Share of training done.")
+@click.option(
+    "--progress", default=lens.LATE, show_default=True, type=click.FloatRange(0, 1), help="Share of training done."
+)
 def inspect(method: str, classes: int, progress: float) -> None:
     """Put METHOD under the lens: a table here, and a figure under figures/inspect.
 

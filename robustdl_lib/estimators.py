@@ -15,9 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from robustdl_lib.gradients import Method, influence, logits_at, weight_curve
+from robustdl_lib.gradients import Method, emphasis_density, influence, integral, loss_curve
 from robustdl_lib.losses import general_robust, negative_log_likelihood
-from robustdl_lib.objective import build
 
 RESIDUALS = np.linspace(0.0, 1.0, 401)
 ALPHAS = (2.0, 1.0, 0.0, -2.0, -math.inf)
@@ -62,16 +61,16 @@ def location(sample: ArrayLike, alpha: float = 1.0, c: float = 1.0) -> float:
 def hampel_location(sample: ArrayLike, a: float = 1.5, b: float = 3.0, c: float = 6.0) -> float:
     """Return the location by Hampel's three-part psi: what is further than c from it counts nothing.
 
-    sample [N] finite, 0 < a < b < c in the sample's units; from the median, as :func:`location`. The weights are
-    those of the loss ``hampel``, whose residual ends at 1: 2 c is that unit here. Source: Hampel et al. 1986.
+    sample [N] finite, 0 < a < b < c in the sample's units; from the median, as :func:`location`, with the
+    weights psi(x) / x. Source: Hampel et al. 1986.
     Raises ValueError for an empty or infinite sample, and when the knobs do not increase.
     """
     if not 0 < a < b < c < math.inf:
         raise ValueError(f"hampel_location needs 0 < a < b < c, found a = {a}, b = {b} and c = {c}")
-    spec = f"hampel:a={a / c / 2!r},b={b / c / 2!r},c=0.5"
 
     def weigh(distance: Floats) -> Floats:
-        return influence(spec, np.minimum(distance / c / 2, 1.0))["weight"].to_numpy()
+        away = np.maximum(distance, 1e-9 * c)
+        return np.interp(away, [0.0, a, b, c], [0.0, a, a, 0.0]) / away
 
     return _reweighted(sample, weigh)
 
@@ -105,21 +104,17 @@ def rejection_point(method: Method) -> float:
     Source: Hampel et al. 1986. Raises as :func:`robustdl_lib.gradients.influence`.
     """
     found = influence(method)
-    psi = found["psi"].abs().to_numpy()
-    alive = np.flatnonzero(psi > 1e-9 * psi.max())
-    return float(found["residual"][alive[-1] + 1]) if alive[-1] < len(psi) - 2 else math.inf
+    alive = np.flatnonzero(found["psi"])
+    return float(found["residual"][alive[-1] + 1]) if len(alive) and alive[-1] < len(found) - 2 else math.inf
 
 
 def _curves(method: str, residuals: ArrayLike) -> pd.DataFrame:
     found = influence(method, residuals)
     p = 1.0 - found["residual"].to_numpy()
-    whole = weight_curve(method)
-    area = np.trapezoid(whole["weight"], whole["p"])
-    scale = 3 * area  # 6 p (1 - p) psi is 3 w
-    logits = logits_at(p, 10)
-    losses, _ = build(method).per_example(logits, torch.zeros(len(p), dtype=torch.long), progress=0.0, recalled=None)
-    columns = {"residual": found["residual"], "loss": losses.numpy() / scale, "influence": found["psi"] / scale}
-    return pd.DataFrame({**columns, "density": weight_curve(method, p)["weight"] / area})
+    scale = 3 * integral(method)  # 6 p (1 - p) psi is 3 w
+    columns = {"residual": found["residual"], "loss": loss_curve(method, p)["loss"] / scale}
+    density = emphasis_density(method, p)["density"]
+    return pd.DataFrame({**columns, "influence": found["psi"] / scale, "density": density})
 
 
 def _reweighted(sample: ArrayLike, weigh: Callable[[Floats], Floats]) -> float:

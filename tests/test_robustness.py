@@ -53,6 +53,9 @@ FACTS = {
     "imae": (None, None, None, math.inf, False, math.exp(-2)),
     "dm": (None, None, None, math.inf, False, math.exp(-12 * 3**-0.5 * 2 / 3)),
     "beta": (None, None, None, 0.5, False, 0.0),
+    "beta:a=2,n=1": (None, None, None, math.inf, False, 0.0),
+    "beta:a=2.5,n=2": (None, None, None, 0.5, True, 0.0),
+    "normal:beta=60,psi=1": (None, None, None, math.inf, False, math.exp(-60)),
     "exponential": (None, None, None, math.inf, False, 1.0),
 }
 """Bounded, supremum, symmetric, sensitivity, redescending, w(0) / max w: by hand."""
