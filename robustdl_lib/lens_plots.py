@@ -53,7 +53,7 @@ def lens(df: pd.DataFrame) -> Figure:
 
 @FIGURES.register(
     "atlas",
-    label="Every method's emphasis density: which p_y it looks at. In grey cross entropy; the marker is the mode.",
+    label="Which p_y each method looks at: its emphasis density, the mode marked, over that of cross entropy.",
     source="Talk, eq. 5 and slide 21, for all registered methods",
     rows=atlas_rows,
     columns=ATLAS,

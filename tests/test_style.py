@@ -9,7 +9,7 @@ from robustdl_lib import style
 def test_known_methods_look_different_and_keep_their_look():
     looks = {name: style.style(name) for name in style.STYLES}
     assert len({look.color for look in looks.values()}) == len(looks)
-    assert len({look.marker for look in looks.values()}) == len(looks)
+    assert len({(str(look.linestyle), look.marker) for look in looks.values()}) == len(looks)
     assert style.style("gce:q=0.3") == looks["gce"]
     assert style.styles(["gce"])["gce"] == style.styles(["proselflc", "gce", "cce"])["gce"] == looks["gce"]
     assert style.order(["proselflc", "dm", "cce", "gce"]) == style.order(["gce", "cce", "dm", "proselflc"])

@@ -224,8 +224,8 @@ def test_the_disguise_is_kept_apart_and_takes_what_the_profile_has(counted: list
     sweeps.run("figures", profile="smoke", jobs=1, quiet=True, methods=["cce", "boot_soft:eps=0.5"], seeds=[0])
     trained = len(counted)
     table = sweeps.run("disguise", profile="smoke", jobs=1, quiet=True, seeds=[0])
-    assert sorted(counted[trained:]) == ["boot_soft:eps=0.5,detach=True", "cce"]
-    assert {path.name for path in paths.shelf("runs", "smoke_disguise").iterdir() if path.is_dir()} == set(
+    assert sorted(counted[trained:]) == ["boot_soft:eps=0.5,detach=True symmetric:0.4", "cce symmetric:0.4"]
+    assert {path.parent.name for path in paths.shelf("runs", "smoke_disguise").glob("*/config.json")} == set(
         table.loc[(table["peak_lr"] == 0.05) | table["method"].str.contains("detach"), "run_id"]
     )
     halved = table[(table["method"] == "cce") & (table["peak_lr"] == 0.05)]
