@@ -60,6 +60,7 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         known = {slider.name: slider for slider in trust_sliders()}
         _refuse(chosen, method_names(), "method with a formula in p_y")
         _refuse(trust, known, "slider of the trust")
+        _refuse_outside(trust, known)
         self.shown = {name: _tick(name, name in chosen) for name in method_names()}
         starts = {name: chosen.get(name, {}) for name in self.shown}
         pairs = [(name, slider) for name in self.shown for slider in sliders(name)]
@@ -148,6 +149,13 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
 def _refuse(given: Any, known: Any, what: str) -> None:
     if unknown := [name for name in given if name not in known]:
         raise SpecError(f"explorer: there is no {what} called {unknown[0]!r}, there is {', '.join(known)}")
+
+
+def _refuse_outside(trust: dict[str, float], known: dict[str, Slider]) -> None:
+    for name, value in trust.items():
+        low, high = known[name].low, known[name].high
+        if not (isinstance(value, int | float) and low <= value <= high):
+            raise SpecError(f"explorer: {name} is a number in [{low:g}, {high:g}], found {value!r}")
 
 
 def _layout(**given: str) -> Any:

@@ -118,3 +118,9 @@ def test_a_reader_without_a_kernel_sees_the_figure(shared: widgets.Explorer) -> 
     assert bundle["text/plain"] == repr(shared)
     height, width, _ = imread(io.BytesIO(base64.b64decode(bundle["image/png"]))).shape
     assert (width, height) == (1125, 576)
+
+
+@pytest.mark.parametrize("trust", [{"T": -1}, {"time": 5}, {"confidence": float("nan")}, {"C": "ten"}])
+def test_a_value_that_no_slider_has_is_refused_in_one_sentence(trust: dict[str, float]) -> None:
+    with pytest.raises(SpecError, match=r"^explorer: \w+ is a number in \[.*\], found "):
+        widgets.explorer(["cce"], **trust)
