@@ -23,7 +23,7 @@ from robustdl_lib.registry import METHODS
 # %% tags=["parameters"]
 examples: int = 200  # random examples on which derivatives are compared, in [10, 10000]
 spread: float = 2.0  # standard deviation of their logits, in [0.1, 5]
-num_classes: int = 10  # classes of the curves and of the table, in [3, 100]
+num_classes: int = 10  # classes of the curves and of the table, in [3, 20]
 progress: float = 0.75  # share of training done, for methods that look at the time, in [0, 1]
 seed: int = 0  # of the random examples, in [0, 1000000]
 
