@@ -188,7 +188,7 @@ def inspect(method: str, classes: int, progress: float) -> None:
 
     METHOD is a spec such as gce:q=0.7, or a function (logits, target) -> [N] in a file: path/to/my_loss.py:my_loss.
     """
-    spec = lens.method(method)
+    spec = lens.method(method, classes)
     found = lens.facts(spec, num_classes=classes, progress=progress)
     name = re.sub(r"[^\w.+=-]+", "-", spec)
     place = plots.save(

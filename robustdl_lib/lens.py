@@ -23,12 +23,13 @@ LATE = 0.75
 TABLE = ("method", "role", "formula", "psi", "sigma", "off", "bounded", "symmetric", "left", "source")
 
 
-def method(text: str) -> str:
+def method(text: str, num_classes: int = 3) -> str:
     """Return the canonical spec that ``text`` means: a spec, or ``path/to/file.py:function[:knob=value]``.
 
     A function (logits [N, C], target [N, C]) -> [N] from a file is registered under its own name (after the file's
-    where that is taken), so that tables and figures know it. Raises SpecError, in one sentence, for an unknown spec, a
-    file or function that is not there, a file that fails and a function that is no loss.
+    where that is taken), so that tables and figures know it, and tried on ``num_classes`` classes. Raises SpecError,
+    in one sentence, for an unknown spec, a file or function that is not there, a file that fails and a function that
+    is no loss.
     """
     path, suffix, name = text.partition(".py:")
     if not suffix:
@@ -40,7 +41,7 @@ def method(text: str) -> str:
     try:
         entered = _enter(_function(Path(f"{path}.py"), name), file, name)
         spec = str(METHODS.parse(f"{entered}{colon}{knobs}"))
-        _try(spec, text)
+        _try(spec, text, num_classes)
     except SpecError:
         METHODS.entries.clear()
         METHODS.entries.update(before)
@@ -172,10 +173,10 @@ def _enter(function: Callable[..., Any], file: str, name: str) -> str:
     return name
 
 
-def _try(spec: str, text: str) -> None:
-    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+def _try(spec: str, text: str, num_classes: int) -> None:
+    logits = torch.randn(4, num_classes, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     try:
-        gradients.logit_gradient(spec, logits, torch.tensor([0, 1, 2, 0]))
+        gradients.logit_gradient(spec, logits, torch.tensor([0, 1, num_classes - 1, 0]))
     except ValueError as error:
         raise SpecError(f"{text} is no loss: {error}") from error
     except Exception as error:
