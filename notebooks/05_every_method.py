@@ -54,7 +54,7 @@ Markdown("\n".join(lines))
 # Read down the last lines. CCE, DM with $\lambda = 0$ and the exponential family have their mode at 0: contradicted labels
 # count most. Every bounded loss moves it away from 0, and truncated GCE puts it where its threshold says.
 #
-# Barron's general loss $\rho(x, \alpha, c)$ of the residual $x = 1 - p_y$ has these as special cases and limits. Its knob
+# Barron's general loss $\rho(x, \alpha, c)$ of the residual $x = 1 - p_y$ is a family of such losses. Its knob
 # $\alpha$ runs from squares (2) over the Charbonnier (1), Cauchy (0) and Geman-McClure (-2) losses to Welsch's
 # ($-\infty$):
 
@@ -199,10 +199,10 @@ table.sort_values("psi", key=lambda column: column.astype(float), kind="stable")
 #   the risk: MAE and NCE+RCE alone. GCE and SCE lie between them and CCE.
 # - *Off* (the distance from $k(p_y)(p - q)$, with $k$ read where the other classes are alike) is 0 for every loss of $p_y$
 #   and every weighting. NCE+RCE, the targets, ELR and joint optimisation turn the
-#   direction. ProSelfLC late in training is off by more than its own norm: its step depends on how sure the learner is,
+#   direction. ProSelfLC late in training is far off: its step depends on how sure the learner is,
 #   and where the learner contradicts the label with confidence there is hardly a step left.
-# - *Left* is what a contradicted label keeps of the largest weight. (Nearly) all of it: CCE, the exponential family and the
-#   targets. Nothing, or less than half a per cent: the bounded losses. In between, by design: IMAE, the
+# - *Left* is what a contradicted label keeps of the largest weight. (Nearly) all of it: CCE, the exponential family, the
+#   targets and the methods that remember. Nothing, or less than half a per cent: the bounded losses. In between, by design: IMAE, the
 #   normal family, DM, SCE.
 # - Pseudo-labels and distillation stand as CCE does: with every label there, and without a teacher, they are CCE (KD a tenth
 #   of it).
@@ -216,7 +216,7 @@ table.sort_values("psi", key=lambda column: column.astype(float), kind="stable")
 points = np.linspace(0.05, 0.95, 19)
 for name, spec in {"cce": "a=1,n=2", "mae": "a=2,n=2", "mse": "a=2,n=3", "gce": "a=1.7,n=2"}.items():
     loss, stated = (gradients.weight_curve(one, points)["weight"] for one in (name, f"beta:{spec}"))
-    print(f"{name:4} / beta:{spec:8} = {(loss / stated).mean():.4f}, spread {np.ptp(loss / stated):.0e}")
+    print(f"{name:4} / beta:{spec:8} = {(loss / stated).mean():.4f}, constant: {np.ptp(loss / stated) < 1e-10}")
 
 # %% [markdown]
 # What is a weight's scale worth? A batch of $N$ is divided by the sum of its weights (`batch`, what was run), by $N$ times
@@ -317,6 +317,6 @@ assert [round(float(v[1]), 3) for v in counts.values()] == [0.0, 0.0, 1.5, 3.0, 
 # 1. Derive $\partial L/\partial z$ of the normalised cross entropy $\log p_y / \sum_j \log p_j$ by hand, and find it in `by_hand`.
 # 2. Write the focal loss $-(1 - p_y)^\gamma \log p_y$ as a line of text and register it. Where is its mode for $\gamma = 2$? Is that robust?
 # 3. For which $a, b$ does SCE keep its mode at 0? Use `symbols.mode("sce")`.
-# 4. Show that every symmetric loss of the form $L(p_y)$ is linear in $p_y$, so that MAE is the only one up to scale.
+# 4. Show that for three or more classes every symmetric loss of the form $L(p_y)$ is linear in $p_y$, so that MAE is the only one up to scale and shift. Find another one for two classes.
 # 5. In the ELR table, how large must `lam` be for the pull to the wrong label to become a push? Does your answer grow with the learner's confidence?
 # 6. Train one of the relatives, such as `python -m robustdl_lib train --method elr:lam=7`, and compare with the table in [docs/METHODS.md](../docs/METHODS.md).
