@@ -91,3 +91,13 @@ def test_a_loss_that_teaches_nothing_has_no_mode_and_is_in_the_family() -> None:
 
     assert gradients.family(idle) == (True, 0.0)
     assert math.isnan(gradients.emphasis_mode(idle))
+
+
+@pytest.mark.parametrize("scale", [lambda losses: losses.detach().mean(), lambda losses: losses.detach().max()])
+def test_a_loss_that_looks_at_its_batch_is_refused(scale) -> None:
+    def own(logits, target):
+        losses = -(target * logits.log_softmax(1)).sum(1)
+        return losses / scale(losses)
+
+    with pytest.raises(ValueError, match=r"^loss 'own' looks at its batch: register it with knows_batch=True$"):
+        gradients.weight_curve(own)
