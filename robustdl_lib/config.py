@@ -7,8 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from robustdl_lib.registry import DATASETS, METHODS, MODELS, NOISES, Registry, SpecError, first_error
+from robustdl_lib.registry import DATASETS, METHODS, MODELS, NOISES, SPLITS, Registry, SpecError, first_error
 
+SPECS: dict[str, Registry] = {
+    "dataset": DATASETS,
+    "noise": NOISES,
+    "method": METHODS,
+    "model": MODELS,
+    "split": SPLITS,
+}
 EXECUTION_FIELDS = frozenset({"device"})
 
 
@@ -28,6 +35,9 @@ class RunConfig(BaseModel):
     noise: str = Field("symmetric:0.4", description="label noise, a spec such as symmetric:0.4")
     method: str = Field("cce", description="training method, a spec such as gce:q=0.7")
     model: str = Field("resnet20", description="network, such as resnet20")
+    examples: Annotated[int, Field(ge=1)] | None = Field(None, description="training examples; without it, all")
+    split: str = Field("stratified", description="how test and validation are cut: stratified, random, clustered")
+    validation: Literal["noisy", "clean"] = Field("noisy", description="whether the validation set carries the noise")
     epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(40, description="passes over the training set")
     batch_size: Annotated[int, Field(ge=1)] = Field(128, description="examples in a step")
     lr: Annotated[float, Field(gt=0)] = Field(0.1, description="peak learning rate of SGD")
@@ -50,11 +60,10 @@ class RunConfig(BaseModel):
         except ValidationError as error:
             raise ConfigError(first_error(error, type(self))) from None
 
-    @field_validator("dataset", "noise", "method", "model")
+    @field_validator("dataset", "noise", "method", "model", "split")
     @classmethod
     def _canonical_spec(cls, spec: str, info: Any) -> str:
-        tables: dict[str, Registry] = {"dataset": DATASETS, "noise": NOISES, "method": METHODS, "model": MODELS}
-        return str(tables[info.field_name].parse(spec))
+        return str(SPECS[info.field_name].parse(spec))
 
     @field_validator("device")
     @classmethod
@@ -85,6 +94,7 @@ class RunConfig(BaseModel):
 PROFILES: dict[str, dict[str, Any]] = {
     "smoke": {"dataset": "digits", "model": "resnet8", "epochs": 2},
     "quick": {"dataset": "digits", "model": "resnet20", "epochs": 50},
+    "small": {"dataset": "cifar10", "examples": 10_000, "model": "resnet20", "epochs": 15},
 }
 
 

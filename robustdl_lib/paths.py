@@ -20,6 +20,11 @@ def results() -> Path:
     return _place("ROBUSTDL_RESULTS", "results")
 
 
+def cache() -> Path:
+    """Where resized images wait until they are wanted again: ``ROBUSTDL_CACHE``, else ``cache/`` in the results."""
+    return _place("ROBUSTDL_CACHE", str(results() / "cache"))
+
+
 def figures() -> Path:
     """The figures root: ``ROBUSTDL_FIGURES``, else ``figures/``."""
     return _place("ROBUSTDL_FIGURES", "figures")

@@ -219,12 +219,14 @@ def _plain(value: Any) -> str:
 
 
 METHODS = Registry("method", context=("progress", "recalled"))
-NOISES = Registry("noise", context=("num_classes", "rng", "images", "superclasses", "flips"))
-DATASETS = Registry("data set", context=("split_seed",))
+NOISES = Registry("noise", context=("num_classes", "rng", "images", "superclasses", "flips", "human", "others"))
+DATASETS = Registry("data set")
+SPLITS = Registry("split", context=("labels", "features", "size", "seed"))
 MODELS = Registry("model", context=("num_classes", "in_channels"))
 SWEEPS = Registry("sweep", context=("setting",))
+STUDIES = Registry("study")
 FIGURES = Registry("figure")
-TABLES = (METHODS, NOISES, DATASETS, MODELS, SWEEPS, FIGURES)
+TABLES = (METHODS, NOISES, DATASETS, SPLITS, MODELS, SWEEPS, STUDIES, FIGURES)
 
 
 def additions() -> list[Entry]:

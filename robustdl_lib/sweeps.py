@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 from robustdl_lib import paths, store
 from robustdl_lib.config import ConfigError, RunConfig, profile_config
-from robustdl_lib.data import load
+from robustdl_lib.data import load, load_source
 from robustdl_lib.registry import METHODS, SWEEPS, Entry, add, additions
+from robustdl_lib.sources import Source
 from robustdl_lib.train import TrainingFailed, fit, resolve_device
 
 METHODS_SHOWN = (
@@ -202,11 +203,14 @@ def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bo
     paths.require_writable(shelf)
     store.clear_leftovers(shelf)
     threads = max(1, cpu_count() // jobs)  # of the jobs asked for: a resumed sweep computes as the first did
-    calls = [delayed(_attempt)(cfg, shelf, threads, os.getpid(), additions()) for cfg in configs]
+    sources = {name: load_source(name) for name in dict.fromkeys(cfg.dataset for cfg in configs)}
+    calls = [delayed(_attempt)(cfg, shelf, threads, os.getpid(), additions(), sources[cfg.dataset]) for cfg in configs]
     failures: list[str] = []
     with _progress(len(configs), quiet) as done:
         try:
-            pool = Parallel(n_jobs=min(jobs, len(configs)), batch_size=1, return_as="generator_unordered")
+            pool = Parallel(  # the pixels go to the processes as one memory map, which mode "c" keeps from changing
+                n_jobs=min(jobs, len(configs)), batch_size=1, return_as="generator_unordered", mmap_mode="c"
+            )
             for cfg, outcome in pool(calls):
                 done.update()
                 done.set_postfix_str(f"{cfg.method} {outcome}", refresh=False)
@@ -218,9 +222,17 @@ def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bo
         raise SweepFailed(f"the sweep is not complete: {failures[0]}; {kept}")
 
 
-def train_one(cfg: RunConfig, shelf: Path, on_epoch: Callable[[dict[str, float]], None] | None = None) -> float:
-    """Train one configuration, store it, and return its last test accuracy; ``on_epoch`` sees each row."""
-    started, data = perf_counter(), load(cfg)
+def train_one(
+    cfg: RunConfig,
+    shelf: Path,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+    source: Source | None = None,
+) -> float:
+    """Train one configuration, store it, and return its last test accuracy; ``on_epoch`` sees each row.
+
+    ``source`` is the data set where it is in memory already.
+    """
+    started, data = perf_counter(), load(cfg, source)
     store.keep_noise(shelf, cfg, data)
     trained = fit(cfg, data, on_epoch)
     provenance = store.provenance(data, resolve_device(cfg.device), perf_counter() - started)
@@ -232,14 +244,16 @@ def _default_jobs(device: str) -> int:
     return cpu_count() if resolve_device(device).type == "cpu" else min(4, cpu_count())
 
 
-def _attempt(cfg: RunConfig, shelf: Path, threads: int, parent: int, extras: list[Entry]) -> tuple[RunConfig, Any]:
+def _attempt(
+    cfg: RunConfig, shelf: Path, threads: int, parent: int, extras: list[Entry], source: Source
+) -> tuple[RunConfig, Any]:
     """In a process of its own: train one run; return its accuracy in per cent, or in words why it failed."""
     _follow(parent)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     add(extras)
     try:
-        return cfg, round(100 * train_one(cfg, shelf), 1)
+        return cfg, round(100 * train_one(cfg, shelf, source=source), 1)
     except (TrainingFailed, ValueError, OSError) as error:
         return cfg, str(error)
     except Exception as error:  # a mistake in a loss of one's own costs its run, not the sweep

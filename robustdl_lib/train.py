@@ -14,10 +14,11 @@ from torch.optim import SGD, lr_scheduler
 
 from robustdl_lib import metrics, models
 from robustdl_lib.config import ConfigError, RunConfig
-from robustdl_lib.data import Data, augment
+from robustdl_lib.data import Data, Split, crop, draw_crops
 from robustdl_lib.objective import Objective, build
 
-INFERENCE_BATCH = 1024
+INFERENCE_PIXELS = 2**16
+"""Pixels in an inference batch: what a CPU's caches hold; larger batches of 32x32 images take twice as long."""
 
 
 class TrainingFailed(RuntimeError):
@@ -39,8 +40,16 @@ def train(cfg: RunConfig, data: Data) -> pd.DataFrame:
     return fit(cfg, data).history
 
 
-def fit(cfg: RunConfig, data: Data, on_epoch: Callable[[dict[str, float]], None] | None = None) -> Trained:
+def fit(
+    cfg: RunConfig,
+    data: Data,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+    on_logits: Callable[[int, Tensor], None] | None = None,
+) -> Trained:
     """Train as ``cfg`` says, calling ``on_epoch`` with each row.
+
+    ``on_logits`` sees each epoch's number and the logits [N, C] of the training split, in its order, in inference
+    mode: what a study of single examples records.
 
     Rows hold ``epoch`` (from 1), ``progress`` (share of training done), ``lr`` of the last step, ``seconds`` of
     the epoch, ``train_loss``, accuracies in [0, 1] on the test set and on the noisy validation set, the
@@ -78,11 +87,14 @@ def fit(cfg: RunConfig, data: Data, on_epoch: Callable[[dict[str, float]], None]
         if not math.isfinite(train_loss):
             raise TrainingFailed(f"the loss is {train_loss} in epoch {epoch} of {cfg.canonical_json()}")
         row: dict[str, float] = {"epoch": epoch, "progress": epoch / cfg.epochs, "lr": lr, "train_loss": train_loss}
-        measured, counts = measure(cfg, model, data, objective, epoch / cfg.epochs)
+        seen = logits_of(cfg, model, data.train)
+        measured, counts = measure(cfg, model, data, objective, epoch / cfg.epochs, seen)
         histograms.append(counts)
         history.append({**row, **measured, "seconds": time.perf_counter() - started})
         if on_epoch:
             on_epoch(history[-1])
+        if on_logits:
+            on_logits(epoch, seen)
     stacked = {name: np.stack([counts[name] for counts in histograms]) for name in histograms[0]}
     return Trained(pd.DataFrame(history, columns=COLUMNS), stacked, model, objective)
 
@@ -94,10 +106,13 @@ COLUMNS = [
 
 
 def measure(
-    cfg: RunConfig, model: nn.Module, data: Data, objective: Objective, progress: float
+    cfg: RunConfig, model: nn.Module, data: Data, objective: Objective, progress: float, train: Tensor
 ) -> tuple[dict[str, float], dict[str, NDArray[np.int64]]]:
-    """Return a row's measurements and the p_y histograms of the clean and the mislabelled training subset."""
-    train, val, test = (predict(cfg, model, split.images) for split in (data.train, data.val, data.test))
+    """Return a row's measurements and the p_y histograms of the clean and the mislabelled training subset.
+
+    ``train`` are the logits [N, C] of the training split.
+    """
+    val, test = (logits_of(cfg, model, split) for split in (data.val, data.test))
     row = {
         "test_acc": metrics.accuracy(test, data.test.clean_labels),
         "val_acc": metrics.accuracy(val, data.val.labels, data.val.labels >= 0),
@@ -109,30 +124,39 @@ def measure(
     return row, {name: metrics.p_y_histogram(given, subset).cpu().numpy() for name, subset in subsets.items()}
 
 
+def logits_of(cfg: RunConfig, model: nn.Module, split: Split) -> Tensor:
+    """Return the logits [N, C] of a split in its order, in inference mode, in float32."""
+    size = max(64, INFERENCE_PIXELS // math.prod(split.pixels.shape[2:]))
+    return torch.cat([predict(cfg, model, images) for images in split.batches(size)])
+
+
 @torch.inference_mode()
 def predict(cfg: RunConfig, model: nn.Module, images: Tensor) -> Tensor:
     """Return the logits [N, C] of images [N, channels, H, W] in inference mode, in float32."""
     model.eval()
     with autocast(cfg, images.device):
-        return torch.cat([model(part).float() for part in images.split(INFERENCE_BATCH)])
+        return model(images).float()
 
 
 def batches(
     cfg: RunConfig, data: Data, order: torch.Generator, crops: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield the training set once, in a new order, augmented as a whole on its device: rows, images, labels."""
-    images, labels = data.train.images, data.train.labels
+    """Yield the training set once, in a new order: rows, images (augmented if ``cfg.augment``), labels."""
+    labels, device = data.train.labels, data.train.labels.device
     if cfg.augment:
-        images = augment(images, crops, pad=data.pad, flip=data.flip)
-    for rows in torch.randperm(len(labels), generator=order).to(labels.device).split(cfg.batch_size):
-        yield rows, images[rows], labels[rows]
+        offsets, mirrored = draw_crops(len(labels), crops, pad=data.pad, flip=data.flip, device=device)
+    for rows in torch.randperm(len(labels), generator=order).to(device).split(cfg.batch_size):
+        images = data.train.batch(rows)
+        if cfg.augment:
+            images = crop(images, offsets[rows], mirrored[rows], pad=data.pad)
+        yield rows, images, labels[rows]
 
 
 def initial_model(cfg: RunConfig, data: Data) -> nn.Module:
     """Return the network with the weights that ``cfg.seed`` draws; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(cfg.seed)
-        return models.build(cfg.model, num_classes=data.num_classes, in_channels=data.train.images.shape[1])
+        return models.build(cfg.model, num_classes=data.num_classes, in_channels=data.train.pixels.shape[1])
 
 
 def make_scheduler(cfg: RunConfig, optimiser: SGD, total: int) -> lr_scheduler.LRScheduler:

@@ -8,14 +8,15 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "robustdl_lib"
 LAYERS = (
-    "registry paths",
-    "config losses targets weights noise models metrics",
-    "data memories summary",
-    "objective",
+    "registry paths downloads",
+    "config losses targets weights noise models metrics sources splits",
+    "digits cifar folders human instance adverse memories",
+    "data summary objective",
     "gradients symbols store",
-    "train frames style lens estimators simplex",
-    "sweeps plots noise_plots lens_plots statistics_plots simplex_plots explorer explorer_plots",
-    "notebooks widgets",
+    "train frames style lens estimators simplex suspects",
+    "sweeps studies plots noise_plots lens_plots statistics_plots simplex_plots explorer explorer_plots "
+    "split_plots audit_plots adverse_plots",
+    "notebooks widgets audit split_studies adverse_studies data_studies",
     "cli",
     "__main__",
 )
