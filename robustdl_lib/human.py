@@ -28,7 +28,8 @@ ORIGIN = "https://github.com/UCSC-REAL/cifar-10-100n (folder data)"
 CLEAN = "clean_label"
 ALIASES = {"noisy": "fine"}
 ALLOWED = (
-    (_reconstruct, "numpy.core.multiarray._reconstruct"),
+    _reconstruct,
+    (_reconstruct, "numpy.core.multiarray._reconstruct"),  # its name before numpy 2
     np.ndarray,
     np.dtype,
     type(np.dtype(np.int64)),
@@ -197,10 +198,13 @@ def _unpickle(path: Path, content: bytes) -> dict[str, Any]:
     """Read a dict of arrays; whatever else the pickle asks for is refused and not run."""
     try:
         with torch.serialization.safe_globals(list(ALLOWED)):
+            if foreign := torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(content)):
+                raise ValueError(f"it asks for {', '.join(sorted(foreign))}")
             found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split("\n\n")[-1].split()).replace(". ", ", ")[:200]
-        raise ValueError(f"{path} holds more than arrays of integers and is not read: {reason}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} holds more than arrays of integers and is not read: {error}") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is not an archive of arrays of integers: {type(error).__name__}") from None
     if not isinstance(found, dict):
         raise ValueError(f"{path} must hold a dict of label arrays, found a {type(found).__name__}")
     return found

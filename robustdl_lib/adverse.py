@@ -1,0 +1,1 @@
+"""Adverse images (being written)."""

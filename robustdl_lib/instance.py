@@ -1,0 +1,1 @@
+"""Instance-dependent noise (being written)."""
