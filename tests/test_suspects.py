@@ -121,7 +121,7 @@ def test_a_class_without_a_label_and_probabilities_of_0_are_borne(no_warnings: N
 
 def test_logits_are_not_taken_for_probabilities() -> None:
     for probs in (np.array([[2.0, 1.0], [0.0, 0.0]]), np.array([[1.5, -0.5], [0.5, 0.5]])):
-        with pytest.raises(ValueError, match="sums to 1") as refusal:
+        with pytest.raises(ValueError, match="the sum 1") as refusal:
             suspects.confident_learning(np.array([0, 1]), probs)
         one_sentence(refusal.value, "logits")
 
