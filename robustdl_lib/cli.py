@@ -23,14 +23,16 @@ from robustdl_lib import (
     simplex_plots,
     statistics_plots,
     store,
+    studies,
     summary,
     sweeps,
 )
 from robustdl_lib.config import PROFILES, ConfigError, RunConfig, profile_config
-from robustdl_lib.registry import FIGURES, METHODS, TABLES
+from robustdl_lib.registry import FIGURES, METHODS, STUDIES, TABLES
 from robustdl_lib.train import resolve_device
 
 REFUSALS = (ValueError, OSError, RuntimeError)
+STUDY_FILES = ()  # importing a file of studies enters them in STUDIES
 FIGURE_FILES = (
     plots,
     noise_plots,
@@ -165,6 +167,16 @@ def setting(**options: str) -> None:
     for folder in (paths.results(), paths.figures()):
         paths.require_writable(folder)
     click.echo(checked.slug)
+
+
+@app.command()
+@click.argument("name")
+@click.option("--into", default="runs", show_default=True, help="Shelf to fill: runs, or reference to renew it.")
+def study(name: str, into: str) -> None:
+    """Compute the study NAME (see list), keep its rows under results/INTO/studies, and print the first of them."""
+    found = studies.run(name, into)
+    click.echo(found.head(20).to_string(index=False))
+    click.echo(f"{len(found)} rows: {studies.place(into, writing=True) / studies.stem(STUDIES.parse(name))}.csv")
 
 
 @app.command("list")
