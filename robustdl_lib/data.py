@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn.functional import pad as pad_images
 
-from robustdl_lib import adverse, cifar, digits, human, instance, splits
+from robustdl_lib import adverse, cifar, digits, folders, human, instance, splits
 from robustdl_lib.config import ConfigError, RunConfig
 from robustdl_lib.noise import NoisyLabels, corrupt, describe
 from robustdl_lib.registry import DATASETS, NOISES, SPLITS, Spec
@@ -20,7 +20,7 @@ from robustdl_lib.sources import Normal, Source
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.1
-REGISTERED = (adverse, cifar, digits, human, instance)  # importing them enters their data sets and noises
+REGISTERED = (adverse, cifar, digits, folders, human, instance)  # importing them enters their data sets and noises
 
 
 @dataclass(frozen=True)
