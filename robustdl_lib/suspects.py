@@ -131,6 +131,15 @@ def suggest(probs: NDArray[Any]) -> Rows:
     return np.asarray(probs).argmax(axis=1).astype(np.int64)
 
 
+def contradicted(labels: NDArray[Any], probs: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which labels the probabilities contradict, argmax_j p_j != y: labels [N], probs [N, C] -> [N].
+
+    With the probabilities averaged over the epochs of one training these are the suspects of the training dynamics;
+    neither a rate nor a threshold has to be known. Raises ValueError as :func:`checked`.
+    """
+    return suggest(probs) != checked(labels, probs)
+
+
 def entropy(probs: NDArray[Any]) -> Scores:
     """Return the normalised entropy -sum_j p_j log p_j / log C: probs [N, C] -> [N] in [0, 1]; 0 log 0 is 0.
 
@@ -142,29 +151,35 @@ def entropy(probs: NDArray[Any]) -> Scores:
 
 
 def quality(
-    scores: Mapping[str, NDArray[Any]], mislabelled: NDArray[Any], counts: Mapping[str, int] | None = None
+    scores: Mapping[str, NDArray[Any]], mislabelled: NDArray[Any], flagged: Mapping[str, NDArray[Any]] | None = None
 ) -> pd.DataFrame:
     """Judge rankings by the known truth: a row a ranker, in the order given.
 
-    Columns: ``ranker``; ``acted``, how many it takes for wrong (``counts``; without it as many as are wrong);
-    ``precision`` and ``recall`` of these; ``auroc``, the chance that a wrong label is ranked before a right one;
-    ``average_precision``; ``precision_at_wrong``, the precision of the first k, k the number of truly wrong labels
+    Columns: ``ranker``; ``acted``, how many labels it takes for wrong: those it ``flagged``, without flags its first k,
+    k the number of truly wrong labels; ``precision`` and ``recall`` of these; ``auroc``, the chance that a wrong
+    label is ranked before a right one; ``average_precision``; ``precision_at_wrong``, the precision of the first k
     (recall there is the same). NaN where no or every label is wrong; precision of none is NaN.
-    scores {name: [N]}, low is suspicious; mislabelled [N] of True and False. Raises ValueError for other lengths.
+    scores {name: [N]}, low is suspicious; flagged {name: [N]}; mislabelled [N], both of True and False. Raises
+    ValueError for other lengths.
     """
     wrong = np.asarray(mislabelled, dtype=bool)
-    rows = []
-    for name, score in scores.items():
-        if len(score) != len(wrong):
-            raise ValueError(f"ranker {name!r} scores {len(score)} labels, of which {len(wrong)} are known")
-        acted = int(wrong.sum()) if counts is None else counts[name]
-        both = 0 < wrong.sum() < len(wrong)
-        row = {"ranker": name, "acted": acted, **hits(worst(score, acted), wrong)}
-        row["auroc"] = roc_auc_score(wrong, -np.asarray(score)) if both else np.nan
-        row["average_precision"] = average_precision_score(wrong, -np.asarray(score)) if both else np.nan
-        row["precision_at_wrong"] = hits(worst(score, int(wrong.sum())), wrong)["precision"]
-        rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame([_judged(name, s, wrong, (flagged or {}).get(name)) for name, s in scores.items()])
+
+
+def _judged(
+    name: str, score: NDArray[Any], wrong: NDArray[np.bool_], flagged: NDArray[Any] | None
+) -> dict[str, str | float]:
+    if len(score) != len(wrong):
+        raise ValueError(f"ranker {name!r} scores {len(score)} labels, of which {len(wrong)} are known")
+    first = worst(score, int(wrong.sum()))
+    acted = first if flagged is None else np.asarray(flagged, dtype=bool)
+    both, doubt = 0 < wrong.sum() < len(wrong), -np.asarray(score, dtype=np.float64)
+    return {
+        **{"ranker": name, "acted": int(acted.sum()), **hits(acted, wrong)},
+        "auroc": float(roc_auc_score(wrong, doubt)) if both else np.nan,
+        "average_precision": float(average_precision_score(wrong, doubt)) if both else np.nan,
+        "precision_at_wrong": hits(first, wrong)["precision"],
+    }
 
 
 def hits(flagged: NDArray[Any], mislabelled: NDArray[Any]) -> dict[str, float]:

@@ -92,6 +92,13 @@ def test_the_suggestion_is_the_largest_and_the_lowest_of_equals() -> None:
     assert suspects.suggest(np.array([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4]])).tolist() == [1, 0]
 
 
+def test_what_the_probabilities_contradict_is_what_has_another_argmax() -> None:
+    probs = np.array([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4], [0.1, 0.1, 0.8]])
+    assert suspects.contradicted(np.array([1, 2, 0]), probs).tolist() == [False, True, True]
+    with pytest.raises(ValueError, match="0 to 2"):
+        suspects.contradicted(np.array([0, 1, 3]), probs)
+
+
 def test_entropy_is_0_for_certainty_and_1_for_none() -> None:
     probs = np.array([[1.0, 0.0, 0.0], [1 / 3] * 3, [0.5, 0.5, 0.0]])
     assert suspects.entropy(probs) == pytest.approx([0.0, 1.0, np.log(2) / np.log(3)])
@@ -134,7 +141,8 @@ def test_quality_by_hand() -> None:
     assert (row["precision"], row["recall"], row["precision_at_wrong"]) == (0.5, 0.5, 0.5)
     assert row["auroc"] == pytest.approx(5 / 6)
     assert row["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
-    row = suspects.quality({"a": score}, wrong, {"a": 3}).iloc[0]
+    row = suspects.quality({"a": score}, wrong, {"a": np.arange(5) < 3}).iloc[0]
+    assert row["acted"] == 3
     assert (row["precision"], row["recall"], row["precision_at_wrong"]) == pytest.approx((2 / 3, 1.0, 0.5))
 
 
