@@ -123,7 +123,7 @@ def ambiguous(
 @NOISES.register(
     "adverse",
     label="adverse cases",
-    source="one case an example: out of distribution, ambiguous, wrong (one of the C - 1 others), missing, or as it was",
+    source="one case an example: out of distribution, ambiguous, wrong (one of the C - 1 others), missing, or ordinary",
     changes_images=True,
 )
 def adverse(
