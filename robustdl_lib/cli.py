@@ -13,8 +13,10 @@ import click
 import pandas as pd
 from joblib import cpu_count
 
-from robustdl_lib import explorer as _explorer
 from robustdl_lib import (
+    cifar,
+    data_studies,
+    human,
     lens,
     lens_plots,
     noise_plots,
@@ -27,12 +29,13 @@ from robustdl_lib import (
     summary,
     sweeps,
 )
+from robustdl_lib import explorer as _explorer
 from robustdl_lib.config import PROFILES, ConfigError, RunConfig, profile_config
 from robustdl_lib.registry import FIGURES, METHODS, STUDIES, TABLES
 from robustdl_lib.train import resolve_device
 
 REFUSALS = (ValueError, OSError, RuntimeError)
-STUDY_FILES = ()  # importing a file of studies enters them in STUDIES
+STUDY_FILES = (data_studies,)  # importing a file of studies enters them in STUDIES
 FIGURE_FILES = (
     plots,
     noise_plots,
@@ -177,6 +180,17 @@ def study(name: str, into: str) -> None:
     found = studies.run(name, into)
     click.echo(found.head(20).to_string(index=False))
     click.echo(f"{len(found)} rows: {studies.place(into, writing=True) / studies.stem(STUDIES.parse(name))}.csv")
+
+
+@app.command()
+@click.argument("names", nargs=-1, required=True, type=click.Choice([*cifar.ARCHIVES, human.FOLDER]))
+def download(names: tuple[str, ...]) -> None:
+    """Fetch the official files of NAMES into the data root (ROBUSTDL_DATA), every checksum verified.
+
+    ROBUSTDL_MIRRORS holds addresses to try before the official one, separated by spaces.
+    """
+    for name in names:
+        click.echo(f"{name}: {human.download() if name == human.FOLDER else cifar.download(name)}")
 
 
 @app.command("list")
