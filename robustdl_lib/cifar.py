@@ -5,14 +5,14 @@ The files are pickles. Nothing in them is unpickled before its MD5 is the offici
 
 import hashlib
 import pickle
-from collections.abc import Sequence
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robustdl_lib import paths
+from robustdl_lib import downloads, paths
 from robustdl_lib.noise import CIFAR10_FLIPS
 from robustdl_lib.registry import DATASETS
 from robustdl_lib.sources import Source, statistics
@@ -34,6 +34,17 @@ FILES: dict[str, dict[str, str]] = {
     },
 }
 """The official files with their MD5, those of the pool first. Source: torchvision's CIFAR10 and CIFAR100."""
+
+
+ARCHIVES = {
+    "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),
+    "cifar100": ("cifar-100-python", "cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),
+}
+"""The folder of a data set, the official archive of it and its MD5. Source: torchvision's CIFAR10 and CIFAR100."""
+POOL, TEST = 50_000, 10_000
+OFFICIAL = "https://www.cs.toronto.edu/~kriz/"
+NEEDED_BYTES = 400 * 2**20
+"""An archive and what it holds, while both are there."""
 
 
 class DamagedData(ValueError):
@@ -91,25 +102,46 @@ def cifar100() -> Source:
     return _source("cifar-100-python", b"fine_labels", "meta", b"fine_label_names")
 
 
-def verify(folder: Path, names: Sequence[str]) -> None:
-    """Check the MD5 of each file; raises :class:`DamagedData` for the first that is missing or another."""
-    for name in names:
-        read(folder, name)
+def download(dataset: str) -> Path:
+    """Bring ``"cifar10"`` or ``"cifar100"`` into the data root and return its folder; what is whole there stays.
+
+    An official archive that lies in the data root is used; else it is fetched from the mirrors and the official
+    address, and removed in the end. Raises OSError for a data root that cannot be written or has too little space,
+    before any work, and what :mod:`robustdl_lib.downloads` raises.
+    """
+    name, archive, md5 = ARCHIVES[dataset]
+    root = paths.data()
+    if all(downloads.holds(root / name / file, md5) for file, md5 in FILES[name].items()):
+        return root / name
+    paths.require_writable(root)
+    if (free := shutil.disk_usage(root).free) < NEEDED_BYTES:
+        raise OSError(
+            f"too little space in {root}: {free / 2**20:.0f} MiB free, {NEEDED_BYTES / 2**20:.0f} MiB are needed"
+        )
+    was_there = (root / archive).exists()
+    fetched = downloads.fetch(archive, md5, downloads.addresses(OFFICIAL + archive), root)
+    downloads.unpack(fetched, FILES[name], root / name)
+    if not was_there:
+        (root / archive).unlink()
+    return root / name
 
 
 def read(folder: Path, name: str) -> dict[bytes, Any]:
     """Return a file's dictionary once its MD5 is the official one; raises :class:`DamagedData`."""
     path, expected = folder / name, FILES[folder.name][name]
+    dataset = next(key for key, known in ARCHIVES.items() if known[0] == folder.name)
+    command = f"python -m robustdl_lib download {dataset}"
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DamagedData(
-            f"{path} cannot be read ({error.strerror}): put the official {folder.name} there, or name the folder that"
-            " holds it by ROBUSTDL_DATA"
+            f"{path} cannot be read ({error.strerror}): the command {command} fetches it, or ROBUSTDL_DATA names the"
+            f" folder that holds {folder.name}"
         ) from None
     if (found := hashlib.md5(content, usedforsecurity=False).hexdigest()) != expected:
         raise DamagedData(
-            f"{path} ({_looks(content)}) is not the official file: MD5 {expected} expected, {found} found"
+            f"{path} ({_looks(content)}) is not the official file: MD5 {expected} expected, {found} found; the command"
+            f" {command} fetches it again"
         )
     return pickle.loads(content, encoding="bytes")
 
@@ -125,14 +157,13 @@ def _source(name: str, key: bytes, meta: str, words: bytes) -> Source:
     """Read the files one at a time into one array, so that little more than it is ever in memory."""
     folder = paths.data() / name
     classes = tuple(word.decode() for word in read(folder, meta)[words])
-    images = np.empty((60_000, 3, 32, 32), dtype=np.uint8)
-    labels = np.empty(60_000, dtype=np.int64)
+    images = np.empty((POOL + TEST, 3, 32, 32), dtype=np.uint8)
+    labels = np.empty(POOL + TEST, dtype=np.int64)
     start = 0
     for file in (file for file in FILES[name] if file != meta):
         start = _fill(images, labels, start, read(folder, file), key)
-    mean, std = statistics(images[:50_000], 255.0)
-    pool, test = np.arange(50_000), np.arange(50_000, 60_000)
-    return Source(images, labels, pool, test, classes, 255.0, mean, std)
+    mean, std = statistics(images[:POOL], 255.0)
+    return Source(images, labels, np.arange(POOL), np.arange(POOL, POOL + TEST), classes, 255.0, mean, std)
 
 
 def _fill(images: NDArray[np.uint8], labels: NDArray[np.int64], start: int, batch: dict[bytes, Any], key: bytes) -> int:

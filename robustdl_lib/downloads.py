@@ -68,7 +68,7 @@ def fetch(
     or not writable.
     """
     final = folder / name
-    if final.is_file() and md5_of(final) == md5:
+    if holds(final, md5):
         return final
     failures: list[str] = []
     for url in urls:
@@ -110,6 +110,11 @@ def unpack(archive: Path, members: Mapping[str, str], target: Path) -> None:
                     f"{name} in {archive} is not the official file: MD5 {expected} expected, {found} found"
                 )
         _move(part / target.name, target, members)
+
+
+def holds(path: Path, md5: str) -> bool:
+    """Whether a file is there and has this checksum."""
+    return path.is_file() and md5_of(path) == md5
 
 
 def md5_of(path: Path) -> str:
@@ -220,6 +225,7 @@ def _move(found: Path, target: Path, names: Mapping[str, str]) -> None:
 @contextlib.contextmanager
 def _part(final: Path) -> Iterator[Path]:
     """Make a folder beside ``final`` to work in, and remove it at the end, with those of processes that were killed."""
+    made = not final.parent.exists()
     final.parent.mkdir(parents=True, exist_ok=True)
     for left in final.parent.glob(f".part-{final.name}-*"):
         if (pid := left.name.split("-")[-2]).isdigit() and not _alive(int(pid)):
@@ -229,6 +235,9 @@ def _part(final: Path) -> Iterator[Path]:
         yield part
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        if made:
+            with contextlib.suppress(OSError):  # it is not empty if all went well
+                final.parent.rmdir()
 
 
 @contextlib.contextmanager

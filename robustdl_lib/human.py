@@ -20,11 +20,13 @@ from numpy._core.multiarray import _reconstruct
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
-from robustdl_lib import paths
+from robustdl_lib import downloads, paths
 from robustdl_lib.registry import NOISES, SpecError
 
 FOLDER = "cifar-n"
 ORIGIN = "https://github.com/UCSC-REAL/cifar-10-100n (folder data)"
+OFFICIAL = "https://raw.githubusercontent.com/UCSC-REAL/cifar-10-100n/main/data/"
+COMMAND = "python -m robustdl_lib download cifar-n"
 CLEAN = "clean_label"
 ALIASES = {"noisy": "fine"}
 ALLOWED = (
@@ -111,6 +113,21 @@ def read(dataset: str) -> dict[str, NDArray[np.int64]]:
     return {key: _checked_array(path, found, key, known) for key in (CLEAN, *known.names.values())}
 
 
+def download() -> Path:
+    """Bring the label files of CIFAR-N into the data root and return their folder; what is whole there stays.
+
+    Raises OSError for a data root that cannot be written, before any work, and what
+    :func:`robustdl_lib.downloads.fetch` raises.
+    """
+    folder = paths.data() / FOLDER
+    lacking = [known for known in FILES.values() if not downloads.holds(folder / known.file, known.md5)]
+    if lacking:
+        paths.require_writable(paths.data())
+    for known in lacking:
+        downloads.fetch(known.file, known.md5, downloads.addresses(OFFICIAL + known.file), folder)
+    return folder
+
+
 class Rows(Mapping[str, NDArray[np.int64]]):
     """The human labels of some rows of a training set: a mapping from a name to labels [M], read when asked for.
 
@@ -183,13 +200,13 @@ def _whole_training_set(clean: NDArray[np.int64]) -> Rows:
 
 def _checked_bytes(path: Path, md5: str) -> bytes:
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: it comes from {ORIGIN}, with md5 {md5}")
+        raise FileNotFoundError(f"{path} is missing: {COMMAND} fetches it from {ORIGIN}, md5 {md5}")
     content = path.read_bytes()
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != md5:
         raise ValueError(
             f"{path} is not the published file: expected md5 {md5}, found {found} over {len(content)} bytes; "
-            f"fetch it again from {ORIGIN}"
+            f"{COMMAND} fetches it again from {ORIGIN}"
         )
     return content
 
