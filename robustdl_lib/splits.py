@@ -83,6 +83,18 @@ def random(count: int, *, labels: NDArray[Any], size: int, seed: int, features: 
     return held
 
 
+@SPLITS.register("stretch", label="stretch", source="scikit-learn MOOC, Sample grouping: the digits' writers")
+def stretch(
+    count: int, *, labels: NDArray[Any], size: int, seed: int, features: Features | None = None
+) -> NDArray[Any]:
+    """Hold back a stretch of examples that follow one another, from a place that the seed draws.
+
+    For data whose order means something: a writer's page, the frames of a film, days. At its two ends it still
+    parts neighbours.
+    """
+    return np.arange(size) + np.random.default_rng(seed).integers(count - size + 1)
+
+
 @SPLITS.register("clustered", label="clustered", source="Bileschi et al. 2022: clusters of look-alikes on one side")
 def clustered(
     count: int,
@@ -302,7 +314,8 @@ def _refusal(edges: NDArray[np.float64], distance: float, labels: NDArray[Any], 
     smaller = dict.fromkeys(round(distance * step / 20, 3) for step in range(19, 0, -1))
     works = next((d for d in smaller if d and _draw(_groups(edges, d, len(labels)), labels, size, seed).near), None)
     hint = f"distance={works:g} would do" if works else "random and stratified would do"
+    largest = f"the largest of its {groups.max() + 1} clusters holds {np.bincount(groups).max()}"
     return (
         f"no clustered split at distance={distance:g} holds back {size} of {len(groups)} examples, and of no class "
-        f"more than twice its share: the largest of its {groups.max() + 1} clusters holds {np.bincount(groups).max()}; {hint}"
+        f"more than twice its share: {largest}; {hint}"
     )
