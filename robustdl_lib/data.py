@@ -101,19 +101,36 @@ def load(cfg: RunConfig, source: Source | None = None) -> Data:
     there are, and what the data set's own loader raises for missing or damaged files.
     """
     source = load_source(cfg.dataset) if source is None else source
-    meta = DATASETS.parse(cfg.dataset).entry.meta
     pool, test = held_out(cfg, source)
     train, val = training_rows(cfg, source, pool)
+    return _assembled(cfg, source, pool, {"train": train, "val": val, "test": test})
+
+
+def load_whole(cfg: RunConfig, source: Source | None = None) -> Data:
+    """Return the whole pool of a data set as the training split, its labels corrupted: what an audit looks at.
+
+    Nothing is held back: validation and test are the pool's first example, for form's sake. A test set that the data
+    set comes with stays out. With ``cfg.examples`` that many of the pool, stratified by the true class. Raises as
+    :func:`load`.
+    """
+    source = load_source(cfg.dataset) if source is None else source
+    pool = np.sort(source.pool)
+    chosen = pool if cfg.examples is None else _some(pool, source.labels, min(cfg.examples, len(pool)), cfg.split_seed)
+    return _assembled(cfg, source, source.pool, {"train": chosen, "val": pool[:1], "test": pool[:1]})
+
+
+def _assembled(cfg: RunConfig, source: Source, pool: NDArray[np.int64], rows: dict[str, NDArray[np.int64]]) -> Data:
+    """Return the splits of these rows, with the noise of the configuration drawn over the whole pool."""
+    meta = DATASETS.parse(cfg.dataset).entry.meta
     pool = np.sort(pool)
     images, noise = _corrupted(cfg, source, pool)
     given, clean = source.labels.copy(), source.labels.copy()
     kind = np.zeros(len(given), dtype=np.uint8)
     given[pool], clean[pool], kind[pool] = noise.labels.numpy(), noise.clean.numpy(), noise.kind.numpy()
     if cfg.validation == "clean":
-        given[val] = clean[val]
+        given[rows["val"]] = clean[rows["val"]]
     tensors = [torch.from_numpy(array) for array in (given, clean, kind)]
     pixels, normal = torch.from_numpy(images), Normal(source.scale, source.mean, source.std)
-    rows = {"train": train, "val": val, "test": test}
     return Data(
         **{name: _split(pixels, torch.from_numpy(chosen), tensors, normal) for name, chosen in rows.items()},
         num_classes=len(source.classes),
@@ -276,5 +293,6 @@ __all__ = [
     "held_out",
     "load",
     "load_source",
+    "load_whole",
     "training_rows",
 ]
