@@ -166,6 +166,7 @@ class Rows(Mapping[str, NDArray[np.int64]]):
     label="human",
     source="CIFAR-10N and CIFAR-100N (Wei et al. 2022, arXiv 2110.12088): labels given by people, one set of them",
     draws=True,
+    licence="CC BY-NC 4.0",
 )
 def human_labels(
     clean: NDArray[np.int64], *, labels: LabelSet, human: Mapping[str, NDArray[np.int64]] | None = None

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -16,8 +17,6 @@ import subprocess
 import tempfile
 import uuid
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -30,7 +29,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from robustdl_lib import paths
+from robustdl_lib import artefacts, paths
 from robustdl_lib.config import PROFILES, RunConfig
 from robustdl_lib.data import Data
 
@@ -57,10 +56,12 @@ class Run:
     def frame(self) -> pd.DataFrame:
         """Return the history with the run id and the configuration as leading columns.
 
-        The configured learning rate is ``peak_lr`` there: ``lr`` is the history's, epoch by epoch.
+        The configured learning rate is ``peak_lr`` there: ``lr`` is the history's, epoch by epoch. ``noise_rate`` is
+        the realised share of wrong labels.
         """
         values = self.config.model_dump(exclude={"milestones"})
         columns = {"run_id": self.config.run_id} | {{"lr": "peak_lr"}.get(name, name): values[name] for name in values}
+        columns["noise_rate"] = self.provenance.get("noise_rate", math.nan)
         return pd.concat([pd.DataFrame(columns, index=self.history.index), self.history], axis=1)
 
     def p_y_frame(self) -> pd.DataFrame:
@@ -164,7 +165,7 @@ def load_runs(shelf: str | None = None, profile: str | None = None, **where: Any
 def no_rows() -> pd.DataFrame:
     """Return what :func:`load_runs` returns when there is no run: its leading columns and no row."""
     names = [name for name in RunConfig.model_fields if name != "milestones"]
-    return pd.DataFrame(columns=["run_id", *({"lr": "peak_lr"}.get(name, name) for name in names)])
+    return pd.DataFrame(columns=["run_id", *({"lr": "peak_lr"}.get(name, name) for name in names), "noise_rate"])
 
 
 def provenance(data: Data, device: torch.device, seconds: float) -> dict[str, Any]:
@@ -210,37 +211,29 @@ def processor() -> str:
 def keep_noise(shelf: Path, cfg: RunConfig, data: Data) -> Path:
     """Keep the noise draw of (data set, noise, noise_seed) as a file beside the runs, and return its path.
 
-    It holds the given and the true labels of train and validation and the realised matrix. A draw that is there
-    must be the same: raises ValueError when it differs, since rows trained on the two could not be compared. One
-    that cannot be read is named in a warning and written again.
+    What it holds, and what raises ValueError or OSError: :func:`robustdl_lib.artefacts.keep`. A split that decides
+    which examples carry the noise is part of its name.
     """
-    name = f"{cfg.dataset}-{cfg.noise}-{cfg.noise_seed}".replace(":", "_").replace("/", "_")
-    path, noise = shelf / "noise" / f"{name}.npz", data.noise
-    arrays = {"labels": noise.labels.numpy(), "clean": noise.clean.numpy(), "transition": noise.transition.numpy()}
-    if path.is_file() and (kept := _read_noise(path)) is not None:
-        if not all(np.array_equal(kept.get(key, ()), value) for key, value in arrays.items()):
-            raise ValueError(f"{path} holds another draw of this noise; runs trained on the two cannot be compared")
-        return path
-    part = path.with_name(f".part-{uuid.uuid4().hex}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(part, allow_pickle=False, **arrays)
-        part.replace(path)
-    except OSError as error:
-        raise OSError(f"cannot write to {path}: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
-    return path
+    changed = data.noise.kind.any()
+    return artefacts.keep(
+        shelf / "noise" / f"{_noise_name(cfg)}.npz",
+        data.noise,
+        dataset=cfg.dataset,
+        spec=cfg.noise,
+        seed=cfg.noise_seed,
+        images_sha256=hashlib.sha256(data.train.pixels.numpy().data).hexdigest() if changed else None,
+    )
 
 
-def _read_noise(path: Path) -> dict[str, NDArray[Any]] | None:
-    try:
-        with np.load(path, allow_pickle=False) as kept:
-            return dict(kept)
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error):
-        warnings.warn(f"drawn again: {path} is not as it was written", stacklevel=3)
-        return None
+def _noise_name(cfg: RunConfig) -> str:
+    """Return a file name for a draw; specs with more than letters, digits and dots are told apart by a checksum."""
+    words = [cfg.dataset, cfg.noise, str(cfg.noise_seed)]
+    if (cfg.split, cfg.split_seed) != ("stratified", 0):
+        words += [cfg.split, str(cfg.split_seed)]
+    spec, plain = "-".join(words), re.sub(r"[^\w.=,-]", "_", "-".join(words))
+    if plain == spec.replace(":", "_") and len(plain) <= 120:
+        return plain
+    return f"{plain[:100]}-{hashlib.sha256(spec.encode()).hexdigest()[:8]}"
 
 
 def clear_leftovers(shelf: Path) -> int:

@@ -10,7 +10,7 @@ PACKAGE = ROOT / "robustdl_lib"
 LAYERS = (
     "registry paths downloads",
     "config losses targets weights noise models metrics sources splits",
-    "digits cifar folders human instance adverse memories",
+    "digits cifar folders human instance adverse artefacts memories",
     "data summary objective",
     "gradients symbols store",
     "train frames style lens estimators simplex suspects",

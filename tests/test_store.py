@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import one_sentence, smoke
 
 from robustdl_lib import RunConfig, data, paths, store
+from robustdl_lib.sources import Normal
 from robustdl_lib.train import COLUMNS
 
 EVERY_FILE = (*store.FILES, store.PROVENANCE)
@@ -246,7 +249,11 @@ def test_the_committed_reference_is_whole_and_reads_without_a_warning(no_warning
     place = paths.ROOT / "results" / "reference" / "quick"
     runs = store.all_runs(place)
     assert len(runs) == sum(path.is_dir() and path.name != "noise" for path in place.iterdir()) >= 27
-    assert {run.provenance["data_sha256"] for run in runs} == {data.load(RunConfig()).data_sha256}
+    loaded = data.load(RunConfig())
+    source = data.load_source("digits")
+    every = Normal(source.scale, source.mean, source.std)(torch.from_numpy(source.images)).numpy()
+    seen = hashlib.sha256(every.tobytes() + source.labels.tobytes()).hexdigest()  # named the data before pixels did
+    assert {run.provenance["data_sha256"] for run in runs} <= {loaded.data_sha256, seen}
 
 
 def test_sources_of_a_figure_name_its_runs_and_add_their_seconds(shelf: Path) -> None:
@@ -262,10 +269,32 @@ def test_a_noise_draw_is_kept_beside_the_runs_and_must_not_change(shelf: Path, d
     assert store.keep_noise(shelf, smoke(), digits) == path
     with np.load(path) as kept:
         assert (kept["labels"] == digits.noise.labels.numpy()).all()
-    assert left_in(path.parent) == [path.name]
+    assert left_in(path.parent) == sorted([path.name, path.with_suffix(".json").name])
     with pytest.raises(ValueError, match="another draw") as caught:
         store.keep_noise(shelf, smoke(), data.load(smoke(noise_seed=1)))
     one_sentence(caught.value, path.name)
+
+
+def test_the_committed_draws_are_the_ones_that_are_drawn_today(tmp_path: Path) -> None:
+    """They were kept with three arrays and no record: accepted as they are, and a record is written beside them."""
+    place = paths.ROOT / "results" / "reference" / "quick" / "noise"
+    shutil.copytree(place, tmp_path / "noise")
+    for seed in (0, 1, 2):
+        cfg = RunConfig(noise_seed=seed)
+        path = store.keep_noise(tmp_path, cfg, data.load(cfg))
+        assert (place / path.name).is_file()
+        assert path.read_bytes() == (place / path.name).read_bytes()
+        assert json.loads(path.with_suffix(".json").read_text())["seed"] == seed
+
+
+def test_draws_that_differ_have_names_that_differ(shelf: Path, digits: data.Data) -> None:
+    cut = {"split": "random", "split_seed": 3}
+    configs = [smoke(), smoke(noise="matrix:a/b.csv"), smoke(noise="matrix:a_b.csv"), smoke(**cut), smoke(split_seed=1)]
+    configs.append(smoke(noise=f"matrix:{'long/' * 60}T.csv"))
+    names = [store._noise_name(cfg) for cfg in configs]
+    assert len(set(names)) == len(configs)
+    assert names[0] == "digits-symmetric_0.4-0"
+    assert all(len(name) <= 120 and "/" not in name for name in names)
 
 
 @pytest.mark.parametrize("size", [0, 100, 2000, -3])
