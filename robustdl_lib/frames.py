@@ -24,7 +24,7 @@ CLASSES = ("horse", "deer", "dog")
 NOISES_SHOWN = ("symmetric:0.4", "symmetric_all:0.4", "asymmetric:0.4")
 RUN = ("run_id", "noise", "method", "seed", "epoch")
 HISTOGRAM = ("epoch", "subset", "p", "count", "run_id", "method")
-ALIKE = ("dataset", "model", "noise", "epochs", "peak_lr", "weight_decay")
+ALIKE = ("dataset", "examples", "split", "validation", "model", "noise", "epochs", "peak_lr", "weight_decay")
 
 
 def require(figure: str, df: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

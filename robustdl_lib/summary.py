@@ -5,6 +5,8 @@ nobody can choose without the answers. ``selected`` is the epoch that the noisy 
 the earliest of equals. All accuracies here are in per cent.
 """
 
+import math
+
 import pandas as pd
 
 from robustdl_lib.registry import METHODS
@@ -12,12 +14,25 @@ from robustdl_lib.registry import METHODS
 READINGS = ("last", "oracle", "selected")
 ENDINGS = ("clean_acc", "fit_wrong", "corrected", "entropy_clean", "entropy_wrong")
 COLUMNS = [
-    *("run_id", "dataset", "noise", "method", "model", "seed"),
+    *("run_id", "dataset", "noise", "noise_rate", "method", "model", "seed"),
     *("last", "oracle", "oracle_epoch", "selected", *ENDINGS),
 ]
-ALIKE = ("dataset", "model", "epochs", "batch_size", "peak_lr", "momentum", "weight_decay", "schedule")
+ALIKE = (
+    "dataset",
+    "examples",
+    "split",
+    "validation",
+    "model",
+    "epochs",
+    "batch_size",
+    "peak_lr",
+    "momentum",
+    "weight_decay",
+    "schedule",
+)
 SHOWN = {
     "noise": "noise",
+    "noise_rate": "wrong",
     "label": "method",
     "seeds": "seeds",
     "last_mean": "last",
@@ -33,8 +48,9 @@ SHOWN = {
 def final_readings(runs: pd.DataFrame) -> pd.DataFrame:
     """Return a row a run: its configuration, the three readings of test accuracy and the last epoch's dynamics.
 
-    runs: rows of :func:`robustdl_lib.store.load_runs` -> columns run_id, dataset, noise, method, model, seed,
-    last, oracle, oracle_epoch, selected, clean_acc, fit_wrong, corrected, entropy_clean, entropy_wrong, in per cent.
+    runs: rows of :func:`robustdl_lib.store.load_runs` -> columns run_id, dataset, noise, noise_rate (the realised
+    share of wrong labels; NaN where rows do not say), method, model, seed, last, oracle, oracle_epoch, selected,
+    clean_acc, fit_wrong, corrected, entropy_clean, entropy_wrong, in per cent.
     """
     rows = [_read(run_id, history.sort_values("epoch")) for run_id, history in runs.groupby("run_id", sort=False)]
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -44,15 +60,16 @@ def headline(runs: pd.DataFrame) -> pd.DataFrame:
     """Return a row a (noise, method): number of seeds, mean and standard deviation of the three readings.
 
     Columns noise, method, label, seeds, then ``<reading>_mean`` and ``<reading>_std`` (n - 1; NaN for one seed),
-    ``lost`` (oracle minus last) and the means of the last epoch's dynamics. Best ``last`` first within a noise. Runs
-    of a method that differ in more than their seeds have a row each setting, named in its label.
+    ``lost`` (oracle minus last), the means of the realised noise rate and of the last epoch's dynamics. Best ``last``
+    first within a noise. Runs of a method that differ in more than their seeds have a row each setting, named in its
+    label.
     """
     readings = final_readings(runs).merge(_settings(runs), on="run_id")
     readings["lost"] = readings["oracle"] - readings["last"]
     groups = readings.groupby(["noise", "method", "setting"], sort=False)
     spread = groups[list(READINGS)].agg(["mean", "std"])
     spread.columns = [f"{reading}_{statistic}" for reading, statistic in spread.columns]
-    table = pd.concat([groups.size().rename("seeds"), spread, groups[["lost", *ENDINGS]].mean()], axis=1)
+    table = pd.concat([groups.size().rename("seeds"), spread, groups[["noise_rate", "lost", *ENDINGS]].mean()], axis=1)
     table = table.reset_index().sort_values(["noise", "last_mean"], ascending=[True, False], ignore_index=True)
     table.insert(2, "label", [METHODS.parse(method).label for method in table["method"]] + table.pop("setting"))
     return table
@@ -108,6 +125,7 @@ def _read(run_id: object, history: pd.DataFrame) -> dict[str, object]:
     return {
         "run_id": run_id,
         **{name: last[name] for name in names},
+        "noise_rate": 100 * last.get("noise_rate", math.nan),
         "last": 100 * last["test_acc"],
         "oracle": 100 * best["test_acc"],
         "oracle_epoch": int(best["epoch"]),

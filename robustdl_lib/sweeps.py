@@ -39,6 +39,10 @@ METHODS_SHOWN = (
     "proselflc",
 )
 SEEDS = (0, 1, 2)
+FEWER: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
+    "small": (tuple(spec for spec in METHODS_SHOWN if spec not in ("mse", "imae", "boot_hard:eps=0.5")), (0,)),
+}
+"""The methods and seeds of a profile whose runs take many minutes each; the others take all of them."""
 
 
 class SweepFailed(RuntimeError):
@@ -81,14 +85,14 @@ class Setting:
 
     def configs(self, methods: Sequence[str], **changes: object) -> list[RunConfig]:
         """Return a configuration for each seed and method; a seed decides weights, order and noise together."""
-        seeds = SEEDS if self.seeds is None else self.seeds
+        seeds = FEWER.get(self.profile, ((), SEEDS))[1] if self.seeds is None else self.seeds
         return [
             self.config(method=method, seed=seed, noise_seed=seed, **changes) for seed in seeds for method in methods
         ]
 
     def headline_configs(self) -> list[RunConfig]:
         """Return the configurations of the methods to compare, in this setting's noise."""
-        return self.configs(self.methods or METHODS_SHOWN)
+        return self.configs(self.methods or FEWER.get(self.profile, (METHODS_SHOWN, ()))[0])
 
     @property
     def slug(self) -> str:

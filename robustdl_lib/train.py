@@ -106,12 +106,13 @@ COLUMNS = [
 
 
 def measure(
-    cfg: RunConfig, model: nn.Module, data: Data, objective: Objective, progress: float, train: Tensor
+    cfg: RunConfig, model: nn.Module, data: Data, objective: Objective, progress: float, train: Tensor | None = None
 ) -> tuple[dict[str, float], dict[str, NDArray[np.int64]]]:
     """Return a row's measurements and the p_y histograms of the clean and the mislabelled training subset.
 
-    ``train`` are the logits [N, C] of the training split.
+    ``train`` are the logits [N, C] of the training split, where they are there already.
     """
+    train = logits_of(cfg, model, data.train) if train is None else train
     val, test = (logits_of(cfg, model, split) for split in (data.val, data.test))
     row = {
         "test_acc": metrics.accuracy(test, data.test.clean_labels),

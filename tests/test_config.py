@@ -102,6 +102,9 @@ CHANGES: dict[str, Any] = {
     "seed": 1,
     "noise_seed": 1,
     "split_seed": 1,
+    "examples": 1000,
+    "split": "random",
+    "validation": "clean",
 }
 
 

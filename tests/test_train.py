@@ -288,10 +288,10 @@ def test_the_seed_draws_the_weights(digits: data.Data) -> None:
 def test_predictions_do_not_depend_on_how_they_are_batched(
     trained: train.Trained, digits: data.Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = digits.test.images
-    whole = train.predict(smoke(), trained.model, images)
-    monkeypatch.setattr(train, "INFERENCE_BATCH", 7)
-    torch.testing.assert_close(train.predict(smoke(), trained.model, images), whole, rtol=1e-4, atol=1e-4)
+    whole = train.logits_of(smoke(), trained.model, digits.test)
+    assert torch.equal(train.predict(smoke(), trained.model, digits.test.images), whole)
+    monkeypatch.setattr(train, "INFERENCE_PIXELS", 64 * 64)
+    torch.testing.assert_close(train.logits_of(smoke(), trained.model, digits.test), whole, rtol=1e-4, atol=1e-4)
 
 
 def test_bfloat16_is_close_to_float32(digits: data.Data) -> None:
