@@ -1,12 +1,11 @@
 """Figures of label noise: transition matrices side by side. They are registered as those of ``plots`` are."""
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from robustdl_lib.frames import require, transition_rows
 from robustdl_lib.registry import FIGURES
-from robustdl_lib.style import canvas
+from robustdl_lib.style import canvas, heatmap
 
 COLUMNS = ("spec", "true", "given", "asked", "realised")
 
@@ -25,16 +24,10 @@ def transitions(df: pd.DataFrame) -> Figure:
     chart, axes = canvas(1, len(noises), (3.9 * len(noises), 4.3))
     for ax, noise in zip(axes, noises, strict=True):
         matrix = rows[rows["spec"] == noise].pivot(index="true", columns="given", values="realised")
-        _heatmap(ax, 100 * matrix)
+        heatmap(ax, 100 * matrix)
         wrong = rows[(rows["spec"] == noise) & (rows["true"] != rows["given"])]
-        asked, realised = (100 * wrong[name].sum() / len(matrix) for name in ("asked", "realised"))
-        ax.set_title(f"{noise}\nasked {asked:.1f} %, realised {realised:.1f} % wrong", fontsize=10)
+        asked, realised = (100 * wrong[name].sum(skipna=False) / len(matrix) for name in ("asked", "realised"))
+        wanted = "" if pd.isna(asked) else f"asked {asked:.1f} %, "  # no matrix is asked for what is drawn by image
+        ax.set_title(f"{noise}\n{wanted}realised {realised:.1f} % wrong", fontsize=10)
         ax.set(xlabel="given label", ylabel="true label")
     return chart
-
-
-def _heatmap(ax: object, percent: pd.DataFrame) -> None:
-    """Fill the cells with whole per cents, those that round to 0 left empty."""
-    texts = percent.map(lambda value: f"{value:.0f}" if value >= 0.5 else "")
-    style = {"cmap": "Greys", "vmin": 0, "vmax": 100, "cbar": False, "square": True, "linewidths": 0.5}
-    sns.heatmap(percent, ax=ax, annot=texts, fmt="", annot_kws={"fontsize": 8}, **style)

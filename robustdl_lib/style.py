@@ -19,6 +19,7 @@ import matplotlib
 import matplotlib.style
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
@@ -208,6 +209,13 @@ def best_and_last(ax: Axes, mean: pd.Series, look: Style) -> None:
 def bins(ax: Axes, counts: pd.Series, gid: str, **look: Any) -> None:
     """Draw a histogram over equal bins of [0, 1], given by their middles."""
     ax.stairs(counts.to_numpy(), np.linspace(0.0, 1.0, len(counts) + 1), gid=gid, **look)
+
+
+def heatmap(ax: Axes, percent: pd.DataFrame) -> None:
+    """Draw a table of per cents as a heat map, whole numbers in its cells, those that round to 0 left empty."""
+    texts = percent.map(lambda value: f"{value:.0f}" if value >= 0.5 else "")
+    look = {"cmap": "Greys", "vmin": 0, "vmax": 100, "cbar": False, "square": True, "linewidths": 0.5}
+    sns.heatmap(percent, ax=ax, annot=texts, fmt="", annot_kws={"fontsize": 8}, **look)
 
 
 def say_if_empty(ax: Axes, count: int, words: str) -> None:
