@@ -214,7 +214,7 @@ def _corrupted(cfg: RunConfig, source: Source, pool: NDArray[np.int64]) -> tuple
     labels, classes = source.labels[pool], len(source.classes)
     if noise.entry.meta.get("changes_images"):
         return _mixed(cfg, source, pool, noise)
-    context: dict[str, Any] = {name: meta.get(name) for name in ("superclasses", "flips")}
+    context: dict[str, Any] = {"superclasses": meta.get("superclasses"), "flips": meta.get("flips", {})}
     if noise.entry.meta.get("draws"):
         context["images"] = _take(source.images, pool)
         context["human"] = human.Rows(meta.get("human", ""), pool, labels)

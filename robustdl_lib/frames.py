@@ -12,8 +12,7 @@ import pandas as pd
 from robustdl_lib.config import RunConfig
 from robustdl_lib.data import load
 from robustdl_lib.gradients import compare, emphasis_density, logits_at, weight_curve
-from robustdl_lib.noise import transition_matrix
-from robustdl_lib.registry import DATASETS, METHODS, additions
+from robustdl_lib.registry import METHODS, additions
 from robustdl_lib.targets import global_trust, local_trust
 
 POINTS = np.linspace(0.0, 1.0, 301)
@@ -69,16 +68,17 @@ def own() -> list[str]:
 def transition_rows(specs: Sequence[str] = NOISES_SHOWN, dataset: str = "digits", seed: int = 0) -> pd.DataFrame:
     """Return asked and realised transition probabilities: columns spec, true, given, asked, realised.
 
-    They are those of the draw ``seed`` over train and validation of the data set.
+    They are those of the draw ``seed`` over train and validation of the data set; asked is NaN for a noise that depends
+    on more than the class.
     """
     frames = []
     for spec in specs:
         drawn = load(RunConfig(dataset=dataset, noise=spec, noise_seed=seed))
-        flips = DATASETS.parse(dataset).entry.meta.get("flips")
-        asked = transition_matrix(spec, num_classes=drawn.num_classes, flips=flips)
-        true, given = np.indices(asked.shape)
-        columns = {"true": true.ravel(), "given": given.ravel(), "asked": asked.ravel()}
-        frames.append(pd.DataFrame(columns).assign(spec=spec, realised=drawn.noise.transition.numpy().ravel()))
+        realised, asked = drawn.noise.transition.numpy(), drawn.noise.asked
+        true, given = np.indices(realised.shape)
+        columns = {"true": true.ravel(), "given": given.ravel()}
+        columns["asked"] = np.full(realised.size, np.nan) if asked is None else asked.numpy().ravel()
+        frames.append(pd.DataFrame(columns).assign(spec=spec, realised=realised.ravel()))
     return pd.concat(frames, ignore_index=True)
 
 
