@@ -43,7 +43,10 @@ def run(spec: str, shelf: str = "runs") -> pd.DataFrame:
         "provenance": {**_circumstances(started), **found.attrs.get("provenance", {})},
     }
     name = stem(parsed)
-    write({f"{name}.csv": table, f"{name}.json": record(said, table)}, folder)
+    files = {f"{name}.csv": table, f"{name}.json": record(said, table)}
+    write(files, folder)
+    if "picture" in found.attrs:  # of images that are not kept, so that only who has them can draw it
+        write({**files, f"{name}.png": found.attrs["picture"]}, _pictures(shelf))
     return _read(io.BytesIO(table))
 
 
@@ -75,6 +78,13 @@ def place(shelf: str, *, writing: bool = False) -> Path:
     return paths.shelf(shelf, "studies", writing=writing)
 
 
+def picture(spec: str, shelf: str = "reference") -> Path:
+    """Return the picture (png) that a study drew of images which are not kept with its rows; see :func:`command`."""
+    name = f"{stem(STUDIES.parse(spec))}.png"
+    moved = _pictures(shelf) / name
+    return moved if moved.is_file() else paths.ROOT / "figures" / shelf / "studies" / name
+
+
 def command(spec: Spec | str) -> str:
     """Return the words that compute a study anew, as a notebook names them beside its numbers."""
     return f"python -m robustdl_lib study {spec}"
@@ -83,6 +93,10 @@ def command(spec: Spec | str) -> str:
 def stem(spec: Spec) -> str:
     """Return the name of a study's files: its spec in the characters that a file name may have."""
     return re.sub(r"[^\w.+=-]+", "-", str(spec))
+
+
+def _pictures(shelf: str) -> Path:
+    return paths.figures() / shelf / "studies"
 
 
 def _circumstances(started: float) -> dict[str, Any]:
