@@ -198,6 +198,12 @@ def test_plain_asymmetric_noise_on_superclasses_is_two_things_and_refused(flips:
     one_sentence(caught.value, "asymmetric_pairs", "asymmetric_cycle")
 
 
+def test_a_data_set_of_ten_classes_without_look_alikes_is_not_taken_for_cifar10() -> None:
+    with pytest.raises(SpecError) as caught:
+        noise.corrupt(LABELS, "asymmetric:0.4", num_classes=10, flips={})
+    one_sentence(caught.value, "flips=", "no look-alikes")
+
+
 def write_matrix(path: Path, matrix: np.ndarray) -> Path:
     if path.suffix == ".npy":
         np.save(path, matrix)

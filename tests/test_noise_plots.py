@@ -26,5 +26,12 @@ def test_every_cell_says_its_share_and_the_titles_their_rates() -> None:
     assert shown == [f"{100 * value:.0f}" if value >= 0.005 else "" for value in first]
 
 
+def test_a_noise_without_a_matrix_shows_what_came_out_alone() -> None:
+    rows = transition_rows(["instance:0.4"])
+    assert rows["asked"].isna().all()
+    title = transitions(rows).axes[0].get_title()
+    assert title.startswith("instance:0.4\nrealised 4")
+
+
 def test_it_is_registered_with_its_rows() -> None:
     assert FIGURES.entry("transitions").meta["rows"]()["spec"].nunique() == 3
