@@ -17,11 +17,12 @@ from pydantic import Field
 from scipy.ndimage import shift
 from sklearn.model_selection import train_test_split
 
-from robustdl_lib import data, splits
+from robustdl_lib import data, split_plots, splits, studies
 from robustdl_lib.config import RunConfig
 from robustdl_lib.noise import corrupt
-from robustdl_lib.registry import STUDIES
+from robustdl_lib.registry import FIGURES, STUDIES
 from robustdl_lib.sources import Source, statistics
+from robustdl_lib.style import render
 from robustdl_lib.train import fit, predict
 
 DISTANCE = 0.3
@@ -107,12 +108,38 @@ def border() -> pd.DataFrame:
     source="After Barz and Denzler 2020, J. Imaging 6(6):41",
 )
 def border_pairs() -> pd.DataFrame:
-    """List the pairs of a test image and its nearest training image, the closest ``CLOSEST`` of CIFAR-10 and CIFAR-100.
+    """List and draw the ``CLOSEST`` pairs of a test image and its nearest training image of CIFAR-10 and CIFAR-100.
 
-    A row: data set, rank, distance, the index of each in its own set from 0, the class of each by name.
-    Raises as :func:`border`.
+    A row: data, rank, distance, the index of each in its own set from 0, the class of each by name. The picture shows
+    the images, which are not kept with the rows. Raises as :func:`border`.
     """
-    return pd.concat([_pairs(*crossing) for crossing in _crossings()], ignore_index=True)
+    found, images = [], []
+    for name, source, _, nearest in _crossings():
+        found.append(_pairs(name, source, nearest))
+        sides = (
+            source.images[source.test][found[-1]["test_index"]],
+            source.images[source.pool][found[-1]["train_index"]],
+        )
+        images.append(np.stack(sides, axis=1))
+    table = pd.concat(found, ignore_index=True)
+    table.attrs["picture"] = render(split_plots.closest_pairs(np.concatenate(images), table), "png")
+    return table
+
+
+FIGURES.register(
+    "split_scores",
+    label=STUDIES.entry("split_scores").label,
+    source="Talk, slide 12; after Bileschi et al. 2022",
+    rows=lambda: studies.rows("split_scores"),
+    columns=split_plots.SCORES,
+)(split_plots.split_scores)
+FIGURES.register(
+    "border",
+    label="Some CIFAR test images have a near-duplicate to learn from; on these a nearest neighbour is mostly right.",
+    source="Talk, slide 12; after Barz and Denzler 2020",
+    rows=lambda: studies.rows("border"),
+    columns=split_plots.BORDER,
+)(split_plots.border)
 
 
 def _copy(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -177,11 +204,11 @@ def _border(name: str, source: Source, described: NDArray[np.float32], nearest: 
         near = apart <= distance
         counts = {"pairs": (pairs <= distance).sum(), "same": (near & right).sum(), "other": (near & ~right).sum()}
         accuracies = {"near_acc": _mean(right[near]), "far_acc": _mean(right[~near]), "all_acc": right.mean()}
-        rows.append({"dataset": name, "distance": distance, **counts, "share": near.mean(), **accuracies})
+        rows.append({"data": name, "distance": distance, **counts, "share": near.mean(), **accuracies})
     return pd.DataFrame(rows)
 
 
-def _pairs(name: str, source: Source, _: NDArray[np.float32], nearest: Near) -> pd.DataFrame:
+def _pairs(name: str, source: Source, nearest: Near) -> pd.DataFrame:
     which, apart = nearest
     closest = np.lexsort((np.arange(len(apart)), apart))[:CLOSEST]
     words = np.array(source.classes)
@@ -189,7 +216,7 @@ def _pairs(name: str, source: Source, _: NDArray[np.float32], nearest: Near) -> 
         "test_class": words[source.labels[source.test][closest]],
         "train_class": words[source.labels[source.pool][which[closest]]],
     }
-    ranked = {"dataset": name, "rank": np.arange(1, CLOSEST + 1), "distance": apart[closest]}
+    ranked = {"data": name, "rank": np.arange(1, CLOSEST + 1), "distance": apart[closest]}
     return pd.DataFrame({**ranked, "test_index": closest, "train_index": which[closest], **classes})
 
 
