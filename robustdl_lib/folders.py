@@ -72,7 +72,9 @@ class _Listing:
     classes: tuple[str, ...]
 
 
-@DATASETS.register("folder", label="folder of images", source="your own images, a subfolder a class", pad=4, flip=True)
+@DATASETS.register(
+    "folder", label="folder of images", source="your own images, a subfolder a class", flips={}, pad=4, flip=True
+)
 def folder(*, path: Word, size: Size = 32, unreadable: Unreadable = "refuse") -> Source:
     """Images of a folder: each subfolder is a class, in the alphabetical order of their names.
 
@@ -86,7 +88,9 @@ def folder(*, path: Word, size: Size = 32, unreadable: Unreadable = "refuse") ->
     return _source(_list_folder(Path(path).expanduser()), size, unreadable)
 
 
-@DATASETS.register("csv", label="csv of images", source="your own images, a row of a csv each", pad=4, flip=True)
+@DATASETS.register(
+    "csv", label="csv of images", source="your own images, a row of a csv each", flips={}, pad=4, flip=True
+)
 def csv_file(
     *, path: Word, file: Word = "file", label: Word = "label", size: Size = 32, unreadable: Unreadable = "refuse"
 ) -> Source:
@@ -365,8 +369,10 @@ def _decode_into(images: NDArray[np.uint8], row: int, file: Path) -> str:
     try:
         if not file.stat().st_size:
             return "it is empty"
+        size = images.shape[-1]
         with Image.open(file) as opened:
-            square = _rgb(ImageOps.exif_transpose(opened)).resize((images.shape[-1],) * 2, Image.Resampling.BICUBIC)
+            opened.draft(None, (4 * size, 4 * size))  # a photograph in JPEG is decoded at a fraction, many times faster
+            square = _rgb(ImageOps.exif_transpose(opened)).resize((size, size), Image.Resampling.BICUBIC)
     except PIL.UnidentifiedImageError:
         return "no known format"
     except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over

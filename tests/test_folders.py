@@ -96,6 +96,19 @@ def test_every_format_is_read_whatever_its_name_says(tmp_path: Path, suffix: str
     assert np.array_equal(load(f"folder:path={tmp_path / 'a'},size={SIDE}").images[0].transpose(1, 2, 0), expected)
 
 
+def test_a_large_photograph_looks_as_if_it_were_decoded_whole(root: Path) -> None:
+    whole = picture(3, 6).resize((700, 500), Image.Resampling.BICUBIC)
+    whole.save(root / "cat" / "0.png", "JPEG", quality=95)
+    expected = np.asarray(whole.resize((SIDE, SIDE), Image.Resampling.BICUBIC), dtype=float)
+    found = load(f"folder:path={root},size={SIDE}").images[0].transpose(1, 2, 0)
+    assert np.abs(found - expected).max() < 12
+    assert np.abs(found - expected).mean() < 3
+
+
+def test_nothing_says_what_its_classes_look_like(root: Path) -> None:
+    assert DATASETS.parse(f"folder:{root}").entry.meta["flips"] == {}
+
+
 def test_what_is_transparent_becomes_white(root: Path) -> None:
     Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 0)).save(root / "cat" / "0.png")
     assert (load(f"folder:path={root},size={SIDE}").images[0] == 255).all()
