@@ -15,8 +15,8 @@ LAYERS = (
     "gradients symbols store",
     "train frames style lens estimators simplex suspects",
     "sweeps studies plots noise_plots lens_plots statistics_plots simplex_plots explorer explorer_plots "
-    "split_plots audit_plots adverse_plots folds",
-    "notebooks widgets audit split_studies adverse_studies data_studies",
+    "split_plots audit_plots adverse_plots galleries folds",
+    "notebooks widgets pages audit split_studies adverse_studies data_studies",
     "cli",
     "__main__",
 )
