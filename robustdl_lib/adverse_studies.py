@@ -146,7 +146,7 @@ def measure(cfg: RunConfig) -> pd.DataFrame:
     """Train as ``cfg`` says and return what the last epoch's network says of every kind of example.
 
     A row a (``seen``, ``kind``, ``score``): ``auroc`` of telling the kind from clean examples by a high score (NaN
-    where either is absent), ``mean`` of the score, ``examples`` of the kind and the share whose largest probability is
+    where either is absent), ``mean`` of the score, their ``count`` and the share whose largest probability is
     the true class (``right``, NaN where no class is). ``seen`` is ``training`` or ``held out``, see :func:`unseen`.
     What is out of distribution is scored by sort and all together. Scores as :func:`judge`.
     """
@@ -204,7 +204,7 @@ def detect(examples: pd.DataFrame) -> pd.DataFrame:
         for score in SCORES:
             auroc = np.nan if kind == "clean" else separation(members[score], clean[score])
             row = {"kind": kind, "score": score, "auroc": auroc, "mean": members[score].mean()}
-            frames.append({**row, "examples": len(members), "right": members["right"].mean()})
+            frames.append({**row, "count": len(members), "right": members["right"].mean()})
     return pd.DataFrame(frames)
 
 
