@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from robustdl_lib.frames import require
 from robustdl_lib.style import BACKDROP, DASHED, INK, Chart, Style, canvas, key, sample
 
-SCORES = ("data", "split", "split_seed", "model", "test_acc")
+SCORES = ("data", "cut", "split_seed", "learner", "test_acc")
 BORDER = ("data", "distance", "share", "same", "other", "near_acc", "far_acc", "all_acc")
 PAIRS = ("data", "distance", "test_class", "train_class")
 TITLES = {
@@ -26,7 +27,7 @@ TITLES = {
 CEILINGS = {"copies, 40 % wrong": 60.0, "copies, labels drawn": 10.0}
 """What the true class, or a guess, scores on labels that are wrong at that rate: more is remembered, not understood."""
 LOOKS = {"1-NN": Style("#d55e00", "-", "o"), "resnet8": Style("#0072b2", "-", "s")}
-MODELS = {"1-NN": "nearest neighbour", "resnet8": "ResNet-8"}
+LEARNERS = {"1-NN": "nearest neighbour", "resnet8": "ResNet-8"}
 SETS = {"cifar10": ("CIFAR-10", "#0072b2", 3.25), "cifar100": ("CIFAR-100", "#d55e00", 10.0)}
 """Name, colour, and the share in % of test images with a duplicate. Source: Barz and Denzler 2020."""
 
@@ -35,15 +36,17 @@ def split_scores(df: pd.DataFrame) -> Figure:
     """Draw the test accuracy by split, a panel a kind of data: the mean of each model, and a small dot a seed."""
     rows = require("split_scores", df, SCORES)
     kinds = list(dict.fromkeys(rows["data"]))
-    counts = [rows.loc[rows["data"] == kind, "split"].nunique() for kind in kinds]
-    chart, axes = canvas(1, len(kinds), (0.9 * sum(counts) + 1.6, 3.9), sharey=True, width_ratios=counts)
+    counts = [rows.loc[rows["data"] == kind, "cut"].nunique() for kind in kinds]
+    chart, axes = canvas(1, len(kinds), (0.82 * sum(counts) + 1.2, 3.9), sharey=True, width_ratios=counts)
     for ax, kind in zip(axes, kinds, strict=True):
         _scores(ax, rows[rows["data"] == kind], kind)
     axes[0].set(ylabel="test accuracy (%)", ylim=(-3, 107))
-    handles = [sample(MODELS.get(name, name), **look.dot(marker=look.marker)) for name, look in LOOKS.items()]
+    handles = [sample(LEARNERS.get(name, name), **look.dot(marker=look.marker)) for name, look in LOOKS.items()]
     handles += [sample("all there is to understand", **Style(INK, DASHED).line())]
     key(axes[-1], handles, loc="lower left", fontsize=8)
-    chart.suptitle("The same models, scored on different splits of the same data", fontsize=11)
+    chart.suptitle(
+        "One data set, one learner, several splits: copies on both sides hide how little was understood", fontsize=11
+    )
     return chart
 
 
@@ -58,12 +61,13 @@ def border(df: pd.DataFrame) -> Figure:
         _accuracies(right, found, str(name), color)
     left.set_title("Test images with a training image that near", fontsize=10, fontweight="bold", loc="left")
     left.set(xlabel="distance of 8 x 8 standardised areas", ylabel="share of the test images (%)", yscale="log")
+    left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     left.legend(frameon=False, fontsize=8, loc="lower right", handlelength=2.8)
     right.set_title("Nearest neighbour on these, and on the rest", fontsize=10, fontweight="bold", loc="left")
-    right.set(xlabel="distance of 8 x 8 standardised areas", ylabel="accuracy (%)", ylim=(0, 104))
+    right.set(xlabel="distance of 8 x 8 standardised areas", ylabel="accuracy (%)", ylim=(0, 118))
     handles = [sample("a training image that near", **Style(INK).line(marker="o", markersize=4))]
     handles += [sample("none that near", **Style(INK, DASHED).line()), sample("all", **BACKDROP.line())]
-    key(right, handles, loc="upper right", fontsize=8)
+    key(right, handles, loc="upper center", fontsize=8, ncols=3)
     return chart
 
 
@@ -80,25 +84,28 @@ def closest_pairs(images: NDArray[np.uint8], rows: pd.DataFrame, across: int = 2
     lines = [
         (name, part.iloc[start : start + across]) for name, part in groups for start in range(0, len(part), across)
     ]
-    chart = Chart(figsize=(0.68 * across, 1.95 * len(lines)), layout="constrained")
+    chart = Chart(figsize=(0.68 * across, 1.9 * len(lines)), layout="constrained")
     grid = chart.subplots(len(lines), across, squeeze=False)
     for (name, part), axes in zip(lines, grid, strict=True):
         for ax in axes:
             ax.set_axis_off()
         for ax, (place, row) in zip(axes, part.iterrows(), strict=False):
             _pair(ax, images[int(place)], row)
-        axes[0].set_title(f"{SETS[name][0]}", fontsize=10, fontweight="bold", loc="left", pad=16)
+        axes[0].set_ylabel(SETS[str(name)][0], fontsize=9, fontweight="bold")
     return chart
 
 
 def _scores(ax: Axes, rows: pd.DataFrame, kind: str) -> None:
-    splits = list(dict.fromkeys(rows["split"]))
+    splits = list(dict.fromkeys(rows["cut"]))
     if kind in CEILINGS:
         ax.axhline(CEILINGS[kind], **Style(INK, DASHED).line(linewidth=1.2, gid=f"{kind}/ceiling"))
-    for turn, (model, look) in enumerate(LOOKS.items()):
-        for place, split in enumerate(splits):
-            values = 100 * rows.loc[(rows["split"] == split) & (rows["model"] == model), "test_acc"]
-            x, gid = place + 0.3 * turn - 0.15, f"{kind}/{split}/{model}"
+    for turn, (learner, look) in enumerate(LOOKS.items()):
+        means = 100 * rows[rows["learner"] == learner].groupby("cut", sort=False)["test_acc"].mean()
+        middle = [place + 0.3 * turn - 0.15 for place in range(len(splits))]
+        ax.plot(middle, means.loc[splits], **look.line(linewidth=1, alpha=0.5, gid=f"{kind}/{learner}"))
+        for x, split in zip(middle, splits, strict=True):
+            values = 100 * rows.loc[(rows["cut"] == split) & (rows["learner"] == learner), "test_acc"]
+            gid = f"{kind}/{split}/{learner}"
             ax.plot([x] * len(values), values, **look.dot(marker=".", markersize=4, alpha=0.5, gid=f"{gid}/seeds"))
             ax.plot([x], [values.mean()], **look.dot(marker=look.marker, markersize=7, gid=gid))
             side: dict[str, Any] = {"ha": "right" if not turn else "left", "va": "center", "fontsize": 7.5}
