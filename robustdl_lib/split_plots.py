@@ -40,7 +40,7 @@ def split_scores(df: pd.DataFrame) -> Figure:
     chart, axes = canvas(1, len(kinds), (0.82 * sum(counts) + 1.2, 3.9), sharey=True, width_ratios=counts)
     for ax, kind in zip(axes, kinds, strict=True):
         _scores(ax, rows[rows["data"] == kind], kind)
-    axes[0].set(ylabel="test accuracy (%)", ylim=(-3, 107))
+    axes[0].set(ylabel="test accuracy (%)", ylim=(-6, 110))
     handles = [sample(LEARNERS.get(name, name), **look.dot(marker=look.marker)) for name, look in LOOKS.items()]
     handles += [sample("all there is to understand", **Style(INK, DASHED).line())]
     key(axes[-1], handles, loc="lower left", fontsize=8)
@@ -108,15 +108,10 @@ def _scores(ax: Axes, rows: pd.DataFrame, kind: str) -> None:
             gid = f"{kind}/{split}/{learner}"
             ax.plot([x] * len(values), values, **look.dot(marker=".", markersize=4, alpha=0.5, gid=f"{gid}/seeds"))
             ax.plot([x], [values.mean()], **look.dot(marker=look.marker, markersize=7, gid=gid))
-            side: dict[str, Any] = {"ha": "right" if not turn else "left", "va": "center", "fontsize": 7.5}
-            ax.annotate(
-                f"{values.mean():.0f}",
-                (x, values.mean()),
-                (-6 + 12 * turn, 0),
-                textcoords="offset points",
-                color=look.color,
-                **side,
-            )
+            above = 1 - 2 * turn  # the first learner's number stands above its mark, the second's below
+            side: dict[str, Any] = {"ha": "center", "va": "bottom" if above > 0 else "top", "fontsize": 7.5}
+            place = (x, values.mean())
+            ax.annotate(f"{place[1]:.0f}", place, (0, 6 * above), textcoords="offset points", color=look.color, **side)
     ax.set_xticks(range(len(splits)), [split.replace(":distance=", "\n") for split in splits], fontsize=8)
     ax.set_xlim(-0.6, len(splits) - 0.4)
     ax.set_title(TITLES.get(kind, kind), fontsize=10, fontweight="bold", loc="left")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import one_sentence
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
@@ -9,7 +10,6 @@ from sklearn.neighbors import NearestNeighbors
 
 from robustdl_lib import data, splits
 from robustdl_lib.registry import SPLITS, SpecError
-from conftest import one_sentence
 
 
 @pytest.fixture(scope="module")
