@@ -205,11 +205,15 @@ def _reason(error: OSError, timeout: float) -> str:
 
 
 def _extract(archive: Path, names: Sequence[str], part: Path) -> None:
+    """Take plain files of these names out, in the archive's own order: gzip cannot go back but by starting anew."""
+    lacking = set(names)
     with tarfile.open(archive) as tar:
-        for name in names:
-            if not (member := tar.getmember(name)).isfile():
-                raise KeyError(f"{name} is no plain file")
-            tar.extract(member, part, filter="data")
+        for member in tar:
+            if member.name in lacking and member.isfile():
+                tar.extract(member, part, filter="data")
+                lacking.remove(member.name)
+    if lacking:
+        raise KeyError(f"no file {min(lacking)} in it")
 
 
 def _move(found: Path, target: Path, names: Mapping[str, str]) -> None:

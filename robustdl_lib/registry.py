@@ -202,7 +202,10 @@ def _read_knobs(entry: Entry, text: str) -> dict[str, str]:
         name, equals, value = (part.strip() for part in item.partition("="))
         if not equals:
             if index or not names:
-                raise SpecError(f"{entry.kind} {entry.name!r}: {item!r} is not knob=value; knobs: {_listing(entry)}")
+                hint = ", and no value holds a comma" if index else ""
+                raise SpecError(
+                    f"{entry.kind} {entry.name!r}: {item!r} is not knob=value; knobs: {_listing(entry)}{hint}"
+                )
             name, value = names[0], name
         if name in given:
             raise SpecError(f"{entry.kind} {entry.name!r}: {name} is given twice")
