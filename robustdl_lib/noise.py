@@ -29,6 +29,9 @@ MISSING = -1
 NO_CLASS = -1
 """The true label of an example that belongs to no class."""
 
+DRAWS = 1000
+"""How often a draw may be repeated until every class's rate is near the asked one; a handful is usual."""
+
 CIFAR10_FLIPS: Flips = {9: 1, 2: 0, 4: 7, 3: 5, 5: 3}
 """truck -> automobile, bird -> airplane, deer -> horse, cat <-> dog. Source: Patrini et al. 2017; GCE; ELR."""
 
@@ -216,6 +219,10 @@ def corrupt(
 ) -> NoisyLabels:
     """Draw a noisy label for each true one: y' ~ T[y], one uniform number an example.
 
+    For class-conditional noises the realised rate of each class lies within 3 standard errors of the asked one (of
+    classes with a variance of at least 9 labels): a draw that misses that, one in four with 100 classes, is drawn
+    again.
+
     labels [N] integers in [0, C), spec such as ``"symmetric:0.4"``, seed of the draw -> :class:`NoisyLabels`.
     The same labels, spec and seed (and images) give the same result on any machine. ``images`` [N, ...] serve
     ``instance``, ``human`` {name: labels [N]} the labels that people gave, ``superclasses`` [C] the asymmetric noises
@@ -262,13 +269,28 @@ def describe(
 
 
 def _draw(matrix: NDArray[np.float64], clean: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    drawn = np.random.default_rng(seed).random(len(clean))
-    upper = matrix.cumsum(axis=1)
+    """Draw y' ~ T[y]; a draw in which a class's rate is astray is drawn again from the same stream."""
+    rng, upper = np.random.default_rng(seed), matrix.cumsum(axis=1)
     whole = upper[:, -1] > 1.0 - 1e-9
     upper[whole, -1] = np.inf  # rounding must not leave the last class short of 1
-    given = (drawn[:, None] >= upper[clean]).sum(axis=1)
-    given[given == len(matrix)] = MISSING
+    for _ in range(DRAWS):
+        given = (rng.random(len(clean))[:, None] >= upper[clean]).sum(axis=1)
+        given[given == len(matrix)] = MISSING
+        if not _astray(given, clean, matrix):
+            break
     return given
+
+
+def _astray(given: NDArray[np.int64], clean: NDArray[np.int64], matrix: NDArray[np.float64]) -> bool:
+    """Say whether a class keeps its label more or less often than T_ii, by more than 3 standard errors.
+
+    Only classes with a variance of at least 9 labels are judged: in smaller ones 3 standard errors are less than 9
+    labels, chance is not normal, and drawing again would change the rate itself.
+    """
+    count, chance = np.bincount(clean, minlength=len(matrix)), matrix.diagonal()
+    kept = np.bincount(clean[given == clean], minlength=len(matrix))
+    variance = count * chance * (1 - chance)
+    return bool((np.abs(kept - count * chance) > 3 * np.sqrt(variance))[variance >= 9].any())
 
 
 def _taken(entry: Entry, context: Mapping[str, Any]) -> dict[str, Any]:
