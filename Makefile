@@ -10,6 +10,7 @@ NOISE ?=
 METHODS ?=
 DATASET ?=
 SEEDS ?=
+EPOCHS ?=
 JOBS ?=
 QUIET ?=
 PYTHON ?= python3
@@ -21,26 +22,30 @@ SHELL := /bin/bash
 .PHONY: help env figures results executed test notebooks reference lab docs lock lint clean distclean
 
 # A misspelt variable would be ignored in silence: NOSIE=symmetric:0.6 must not train the wrong noise.
-VARIABLES := PROFILE NOISE METHODS DATASET SEEDS JOBS QUIET PYTHON NAME
+VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS QUIET PYTHON NAME
 COMMAND_LINE := $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(VARIABLES) MAKEFLAGS MAKEOVERRIDES GNUMAKEFLAGS SHELL,$(COMMAND_LINE))
 ifneq ($(strip $(UNKNOWN)),)
-$(error unknown variable $(firstword $(UNKNOWN)): there is PROFILE NOISE METHODS DATASET SEEDS JOBS QUIET PYTHON)
+$(error unknown variable $(firstword $(UNKNOWN)): there is PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS QUIET PYTHON)
 endif
 
 PY := .venv/bin/python
 RUN := $(PY) -m robustdl_lib
 RESULTS := $(or $(ROBUSTDL_RESULTS),results)
-SETTING := --profile '$(PROFILE)' --noise '$(NOISE)' --methods '$(METHODS)' --dataset '$(DATASET)' --seeds '$(SEEDS)'
+SETTING := --profile '$(PROFILE)' --noise '$(NOISE)' --methods '$(METHODS)' --dataset '$(DATASET)' --seeds '$(SEEDS)' \
+  --epochs '$(EPOCHS)'
 NOTEBOOKS := $(basename $(notdir $(sort $(wildcard notebooks/[0-9]*.py))))
+# A run of the small profile takes a quarter of an hour, so its notebooks are those that need the figures' runs alone.
+ABOUT_RUNS := 03_training_under_noise 04_target_modification
+FIGURES_SWEEPS := figures $(if $(filter small,$(PROFILE)),,disguise)
 LIBRARY := $(wildcard robustdl_lib/*.py)
 NAME ?= $(PROFILE)
 
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo
-	@echo "  Variables: PROFILE=quick|smoke NOISE=symmetric:0.6 METHODS='cce gce:q=0.5' DATASET=digits"
-	@echo "             SEEDS='0 1 2' JOBS=2 QUIET=1"
+	@echo "  Variables: PROFILE=quick|small|smoke NOISE=symmetric:0.6 METHODS='cce gce:q=0.5' DATASET=digits"
+	@echo "             SEEDS='0 1 2' EPOCHS=20 JOBS=2 QUIET=1"
 
 env: .venv/.ready ## Build .venv from the lock (every other target does this first)
 
@@ -57,7 +62,7 @@ env: .venv/.ready ## Build .venv from the lock (every other target does this fir
 
 figures: env ## Train what is missing, run the notebooks, draw every figure, compare with the reference
 	@name=$$($(RUN) setting $(SETTING)); \
-	for sweep in figures disguise; do \
+	for sweep in $(FIGURES_SWEEPS); do \
 	  $(RUN) sweep $$sweep $(SETTING) $(if $(JOBS),--jobs '$(JOBS)') $(if $(QUIET),--quiet) > /dev/null; \
 	done; \
 	$(MAKE) --no-print-directory -j2 executed NAME="$$name"; \
@@ -66,11 +71,12 @@ figures: env ## Train what is missing, run the notebooks, draw every figure, com
 results: env ## Train what is missing of the sweep and print its headline table
 	@$(RUN) sweep figures $(SETTING) $(if $(JOBS),--jobs '$(JOBS)') $(if $(QUIET),--quiet)
 
-executed: $(NOTEBOOKS:%=$(RESULTS)/notebooks/$(NAME)/%.ipynb)
+executed: $(patsubst %,$(RESULTS)/notebooks/$(NAME)/%.ipynb,$(if $(filter small,$(PROFILE)),$(ABOUT_RUNS),$(NOTEBOOKS)))
 
 $(RESULTS)/notebooks/$(NAME)/%.ipynb: notebooks/%.py $(LIBRARY) $(wildcard $(RESULTS)/runs/$(PROFILE)*) | env
 	@$(RUN) notebook $< $@ --where-known profile '$(PROFILE)' --where-known shelf runs --where-known noise '$(NOISE)' \
-	  --where-known methods '$(METHODS)' --where-known dataset '$(DATASET)' --where-known seeds '$(SEEDS)'
+	  --where-known methods '$(METHODS)' --where-known dataset '$(DATASET)' --where-known seeds '$(SEEDS)' \
+	  --where-known epochs '$(EPOCHS)'
 
 test: env ## Check everything: style, types, library, notebooks
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

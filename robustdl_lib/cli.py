@@ -13,16 +13,20 @@ import click
 import pandas as pd
 from joblib import cpu_count
 
+from robustdl_lib import audit as _audit
 from robustdl_lib import (
     cifar,
     data_studies,
+    frames,
     human,
     lens,
     lens_plots,
     noise_plots,
+    pages,
     paths,
     plots,
     simplex_plots,
+    split_studies,
     statistics_plots,
     store,
     studies,
@@ -31,11 +35,13 @@ from robustdl_lib import (
 )
 from robustdl_lib import explorer as _explorer
 from robustdl_lib.config import PROFILES, ConfigError, RunConfig, profile_config
-from robustdl_lib.registry import FIGURES, METHODS, STUDIES, TABLES
+from robustdl_lib.data import load
+from robustdl_lib.registry import FIGURES, METHODS, NOISES, STUDIES, TABLES
 from robustdl_lib.train import resolve_device
 
+MATRIX_SHOWN = 20
 REFUSALS = (ValueError, OSError, RuntimeError)
-STUDY_FILES = (data_studies,)  # importing a file of studies enters them in STUDIES
+STUDY_FILES = (data_studies, split_studies)  # importing a file of studies enters them in STUDIES
 FIGURE_FILES = (
     plots,
     noise_plots,
@@ -43,7 +49,6 @@ FIGURE_FILES = (
     simplex_plots,
     statistics_plots,
 )  # importing a file of figures enters them in FIGURES
-MARKS = ("<!-- {}: begin -->\n", "<!-- {}: end -->")
 
 
 @click.group(
@@ -72,6 +77,7 @@ def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--methods", default="", help="Methods separated by spaces, such as 'cce gce:q=0.5'."),
         click.option("--dataset", default="", help="A data set, such as digits."),
         click.option("--seeds", default="", help="Seeds separated by spaces, such as '0 1 2'."),
+        click.option("--epochs", default="", help="Passes over the training set, the budget of each run."),
     ]
     for option in reversed(options):
         command = option(command)
@@ -132,7 +138,7 @@ def figures(shelf: str, quiet: bool, **options: str) -> None:
     """Draw every figure from the rows on disk, and say how far they lie from the reference."""
     setting = _setting(**options)
     configs = sweeps.plan("figures", setting)
-    place = paths.shelf(shelf, setting.profile)
+    place = paths.shelf(shelf, setting.home)
     if missing := sweeps.lacking(configs, [place]):
         raise ConfigError(
             f"{len(missing)} of {len(configs)} runs are not in {place}: train them first, by the command sweep figures"
@@ -142,7 +148,7 @@ def figures(shelf: str, quiet: bool, **options: str) -> None:
     for figure in FIGURES:
         draw(figure, runs, folder)
     if not quiet:
-        _print_comparison(runs, configs, setting.profile, shelf)
+        _print_comparison(runs, configs, setting.home, shelf)
     click.echo(f"{len(FIGURES)} figures: {folder}")
 
 
@@ -153,7 +159,7 @@ def status(**options: str) -> None:
     setting = _setting(**options)
     configs = sweeps.plan("figures", setting)
     for shelf in store.SHELVES:
-        runs = sweeps.found(configs, [paths.shelf(shelf, setting.profile)])
+        runs = sweeps.found(configs, [paths.shelf(shelf, setting.home)])
         seconds = [run.provenance["seconds"] for run in runs]
         lacking = len(configs) - len(runs)
         minutes = lacking * sum(seconds) / max(len(seconds), 1) / cpu_count() / 60
@@ -191,6 +197,14 @@ def download(names: tuple[str, ...]) -> None:
     """
     for name in names:
         click.echo(f"{name}: {human.download() if name == human.FOLDER else cifar.download(name)}")
+
+
+@app.command()
+@click.argument("dataset")
+@_audit.options
+def audit(dataset: str, **options: Any) -> None:
+    """Look for wrong labels in DATASET, such as folder:PATH: a ranked csv and a page with pictures of the suspects."""
+    _audit.run(dataset, **options, say=click.echo)
 
 
 @app.command("list")
@@ -236,6 +250,25 @@ def methods() -> None:
 
 
 @app.command()
+@click.argument("spec")
+@click.option("--dataset", default="digits", show_default=True, help="A data set, such as cifar10 or folder:PATH.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the draw.")
+def noise(spec: str, dataset: str, seed: int) -> None:
+    """Draw the noise SPEC, such as instance:0.4, and say what it does to the labels: asked and realised, by class."""
+    cfg = RunConfig(dataset=dataset, noise=spec, noise_seed=seed)
+    drawn, entry = load(cfg), NOISES.parse(cfg.noise).entry
+    table = frames.class_rates(drawn.noise, drawn.classes)
+    missing = float((drawn.noise.labels < 0).double().mean())
+    click.echo(f"{cfg.noise}, seed {seed}: {entry.label} ({entry.source})")
+    click.echo(f"{drawn.noise.rate:.2%} of {len(drawn.noise.labels)} labels wrong, {missing:.2%} missing")
+    click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.1f}", na_rep="-"))
+    if len(drawn.classes) <= MATRIX_SHOWN:
+        matrix = pd.DataFrame(100 * drawn.noise.transition.numpy(), drawn.classes, drawn.classes)
+        click.echo("\nrealised transition matrix in %: a row a true class, a column a given label")
+        click.echo(matrix.to_string(float_format=lambda value: f"{value:.1f}"))
+
+
+@app.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("-p", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter of the notebook.")
@@ -266,34 +299,8 @@ def explorer(path: Path) -> None:
 @app.command()
 @click.argument("path", default="README.md", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def readme(path: Path) -> None:
-    """Write the tables between their marks in PATH: the headline of the quick reference, all methods."""
-    tables = {
-        "headline": lambda: _trained("figures"),
-        "trained": lambda: _trained("figures", "relatives"),
-        "methods": lambda: lens.table().assign(formula=lambda df: "`" + df["formula"] + "`"),
-    }
-    text, written = path.read_text(), []
-    for name, table in tables.items():
-        first, last = (mark.format(name) for mark in MARKS)
-        head, begin, rest = text.partition(first)
-        tail = rest.partition(last)[2]
-        if begin and tail:
-            text = f"{head}{begin}\n{summary.markdown(table())}\n\n{last}{tail}"
-            written.append(name)
-    if not written:
-        raise ConfigError(f"{path} lacks the marks of a table, such as {MARKS[0].strip().format('headline')}")
-    path.write_text(text)
-
-
-def _trained(*names: str) -> pd.DataFrame:
-    """Return the readable headline of the committed runs of sweeps, in the quick profile."""
-    setting = sweeps.Setting()
-    runs = [
-        run
-        for name in names
-        for run in sweeps.found(sweeps.plan(name, setting), sweeps.shelves(name, "quick", "reference"))
-    ]
-    return summary.readable(summary.headline(sweeps.rows(runs)))
+    """Write the tables between their marks in PATH: the headline of the quick reference, all methods, settings."""
+    click.echo(f"{path}: {', '.join(pages.write(path))}")
 
 
 def _aligned(table: pd.DataFrame) -> str:
@@ -311,12 +318,19 @@ def _notebooks() -> ModuleType:
         raise ConfigError(f"notebooks need the package {error.name!r}: install robustdl-lib[notebooks]") from None
 
 
-def _setting(profile: str, noise: str, methods: str, dataset: str, seeds: str) -> sweeps.Setting:
+def _setting(profile: str, noise: str, methods: str, dataset: str, seeds: str, epochs: str) -> sweeps.Setting:
+    numbers, budget = _numbers("seeds", seeds), _numbers("epochs", epochs)
+    if len(budget or []) > 1:
+        raise ConfigError(f"epochs is one number, found {epochs!r}")
+    words = methods.split() or None
+    return sweeps.Setting(profile, noise or None, words, dataset or None, numbers, budget[0] if budget else None)
+
+
+def _numbers(name: str, text: str) -> list[int] | None:
     try:
-        numbers = [int(word) for word in seeds.split()]
+        return [int(word) for word in text.split()] or None
     except ValueError:
-        raise ConfigError(f"seeds are whole numbers separated by spaces, found {seeds!r}") from None
-    return sweeps.Setting(profile, noise or None, methods.split() or None, dataset or None, numbers or None)
+        raise ConfigError(f"{name} are whole numbers separated by spaces, found {text!r}") from None
 
 
 def draw(figure: str, runs: list[store.Run], folder: Path) -> None:

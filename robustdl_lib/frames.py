@@ -12,6 +12,7 @@ import pandas as pd
 from robustdl_lib.config import RunConfig
 from robustdl_lib.data import load
 from robustdl_lib.gradients import compare, emphasis_density, logits_at, weight_curve
+from robustdl_lib.noise import NoisyLabels
 from robustdl_lib.registry import METHODS, additions
 from robustdl_lib.targets import global_trust, local_trust
 
@@ -80,6 +81,29 @@ def transition_rows(specs: Sequence[str] = NOISES_SHOWN, dataset: str = "digits"
         columns["asked"] = np.full(realised.size, np.nan) if asked is None else asked.numpy().ravel()
         frames.append(pd.DataFrame(columns).assign(spec=spec, realised=realised.ravel()))
     return pd.concat(frames, ignore_index=True)
+
+
+def class_rates(found: NoisyLabels, classes: Sequence[str]) -> pd.DataFrame:
+    """Return a row a true class, in per cent: labels asked and found to be wrong, and the most frequent wrong one.
+
+    Columns class, examples, asked (NaN for a noise without a matrix), wrong, mostly, mostly_share.
+    """
+    realised, index = 100 * found.transition.numpy(), np.arange(len(classes))
+    others = np.where(np.eye(len(classes), dtype=bool), -1.0, realised)
+    mostly = others.argmax(axis=1)
+    asked = np.full(len(classes), np.nan)
+    if found.asked is not None:
+        asked = 100 * (found.asked.sum(dim=1) - found.asked.diagonal()).numpy()
+    shown = others[index, mostly]
+    columns = {
+        "class": list(classes),
+        "examples": [int((found.clean == label).sum()) for label in index],
+        "asked": asked,
+        "wrong": realised.sum(axis=1) - realised[index, index],
+        "mostly": [classes[label] if share > 0 else "-" for label, share in zip(mostly, shown, strict=True)],
+        "mostly_share": shown,
+    }
+    return pd.DataFrame(columns)
 
 
 def last_histograms(df: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 A source is a jupytext percent script with one cell tagged ``parameters`` that holds a literal a line,
 ``name: type = value  # help``. A help that ends in ``in [a, b]`` states a range, and the names that the sweeps
-know (profile, noise, dataset, methods, seeds, jobs, shelf) are checked as the sweeps check them.
+know (profile, noise, dataset, methods, seeds, epochs, jobs, shelf) are checked as the sweeps check them.
 """
 
 import ast
@@ -58,7 +58,7 @@ def check(notebook: nbformat.NotebookNode, given: Mapping[str, str]) -> dict[str
     """
     known = parameters(notebook)
     values = {name: _typed(name, text, known) for name, text in given.items()}
-    names = [name for name in ("noise", "dataset", "methods", "seeds") if values.get(name)]
+    names = [name for name in ("noise", "dataset", "methods", "seeds", "epochs") if values.get(name)]
     setting = {name: values[name] for name in [*names, *(["profile"] if "profile" in values else [])]}
     if "profile" in known:
         Setting(**{"profile": ast.literal_eval(known["profile"].default), **setting})

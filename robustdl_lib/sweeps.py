@@ -61,6 +61,7 @@ class Setting:
     methods: Sequence[str] | None = None
     dataset: str | None = None
     seeds: Sequence[int] | None = None
+    epochs: int | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -75,12 +76,13 @@ class Setting:
 
     def changes(self) -> dict[str, Any]:
         """Return what differs from the profile's own setting, as keywords of :func:`run`."""
-        names = ("noise", "methods", "dataset", "seeds")
+        names = ("noise", "methods", "dataset", "seeds", "epochs")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     def config(self, **changes: object) -> RunConfig:
         """Return the profile's configuration in this setting, with ``changes``."""
-        given = {"noise": self.noise, "dataset": self.dataset, "device": self.device, **changes}
+        names = ("noise", "dataset", "epochs", "device")
+        given = {**{name: getattr(self, name) for name in names}, **changes}
         return profile_config(self.profile, **{name: value for name, value in given.items() if value is not None})
 
     def configs(self, methods: Sequence[str], **changes: object) -> list[RunConfig]:
@@ -95,6 +97,11 @@ class Setting:
         return self.configs(self.methods or FEWER.get(self.profile, (METHODS_SHOWN, ()))[0])
 
     @property
+    def home(self) -> str:
+        """The folder of a shelf that holds the runs: the profile's, or one of its own where the budget differs."""
+        return self.profile + (f"_epochs-{self.epochs}" if self.epochs else "")
+
+    @property
     def slug(self) -> str:
         """A folder's name: the profile, then what was changed, such as ``quick_symmetric-0.6``."""
         methods = "+".join(dict.fromkeys(self.config(method=method).method for method in self.methods or ()))
@@ -107,6 +114,7 @@ class Setting:
             self.noise and self.config().noise,
             methods,
             seeds,
+            self.epochs and f"epochs-{self.epochs}",
         ]
         return re.sub(r"[^\w.+=-]+", "-", "_".join(part for part in parts if part))
 
@@ -167,8 +175,8 @@ def run(
     """
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs must be at least 1, found {jobs}")
-    configs = plan(name, Setting(profile=profile, **setting))
-    places = shelves(name, profile, shelf, into)
+    chosen = Setting(profile=profile, **setting)
+    configs, places = plan(name, chosen), shelves(name, chosen.home, shelf, into)
     missing = lacking(configs, places)
     if missing:
         train_all(missing, places[-1], jobs or _default_jobs(missing[0].device), quiet=quiet)
@@ -176,7 +184,7 @@ def run(
 
 
 def shelves(name: str, profile: str, shelf: str = "runs", into: str = "runs") -> list[Path]:
-    """Return where the runs of a sweep are looked for, the last being where new ones go.
+    """Return where the runs of a sweep are looked for, the last being where new ones go; ``profile`` as in ``home``.
 
     A sweep that sets more than a :class:`Setting` is kept ``apart``, so that rows of a profile can be averaged.
     """
