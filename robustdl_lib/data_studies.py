@@ -6,10 +6,16 @@ dynamics act on the labels that the probabilities averaged over all epochs contr
 that it flags. The truth judges only.
 """
 
+import contextlib
+import hashlib
+import json
 import os
+import shutil
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -20,7 +26,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from tqdm import tqdm
 
-from robustdl_lib import data, folds, suspects, sweeps
+from robustdl_lib import data, folds, paths, store, suspects, sweeps
 from robustdl_lib.config import RunConfig, profile_config
 from robustdl_lib.registry import STUDIES, Entry, add, additions
 from robustdl_lib.train import train
@@ -90,21 +96,21 @@ def data_centric(
     ``curve``: its precision and recall at rank k, all epochs. A seed draws weights, order and noise. Wrong labels
     stay in the validation set, which decides nothing.
     """
-    configs = [
-        profile_config(profile, model=model, noise=noise, seed=seed, noise_seed=seed)
-        for noise in NOISES
-        for seed in range(seeds)
-    ]
-    wanted = [(cfg.replace(method=method), 0) for cfg in configs for method in (PLAIN, *ROBUST)]
-    wanted += [(cfg.replace(method=PLAIN), FOLDS) for cfg in configs]
-    looks = _together(_look, wanted, "training on the noisy labels")
-    rankings = [row for look in looks for row in judge(look)]
-    retrains = [item for look in looks for item in consequences(look)]
-    retrains += [_on_clean_labels(cfg) for cfg in configs[:seeds]]
-    untouched = [row for look in looks if look.test_acc is not None for row in _untouched(look)]
-    retrained = _together(_retrain, retrains, "training after an action")
-    table = pd.DataFrame(untouched + retrained + rankings)
+    table = pd.DataFrame([row for seed in range(seeds) for row in _of_one_seed(profile, model, seed)])
+    shutil.rmtree(_steps(), ignore_errors=True)
     return table.sort_values(["part", "noise", "seed"], kind="stable", ignore_index=True)
+
+
+def _of_one_seed(profile: str, model: str, seed: int) -> list[dict[str, Any]]:
+    """Return the rows of one seed: looks, then what follows from them."""
+    configs = [profile_config(profile, model=model, noise=noise, seed=seed, noise_seed=seed) for noise in NOISES]
+    wanted = [(cfg.replace(method=PLAIN), FOLDS) for cfg in configs]
+    wanted += [(cfg.replace(method=method), 0) for cfg in configs for method in (PLAIN, *ROBUST)]
+    looks = _together(_look, wanted, f"seed {seed}, on the noisy labels")
+    retrains = [_on_clean_labels(configs[0]), *(item for look in looks for item in consequences(look))]
+    untouched = [row for look in looks if look.test_acc is not None for row in _untouched(look)]
+    retrained = _together(_retrain, retrains, f"seed {seed}, after an action")
+    return untouched + retrained + [row for look in looks for row in judge(look)]
 
 
 def find(look: Look, labels: NDArray[np.int64]) -> Found:
@@ -182,20 +188,50 @@ def _row(cfg: RunConfig, approach: str, action: str, method: str) -> dict[str, A
 
 def _look(task: tuple[RunConfig, int]) -> Look:
     cfg, parts = task
-    loaded = data.load(cfg)
-    if parts:
-        probs, watched = folds.cross(cfg, loaded, parts)
-        return Look(cfg, None, watched, probs)
-    history, watched = folds.watch(cfg, loaded)
-    return Look(cfg, float(history["test_acc"].iloc[-1]), watched, None)
+
+    def learn() -> dict[str, Any]:
+        loaded = data.load(cfg)
+        if parts:
+            probs, watched = folds.cross(cfg, loaded, parts)
+            return {"p_given": watched.p_given, "mean": watched.mean, "probs": probs}
+        history, watched = folds.watch(cfg, loaded)
+        return {"p_given": watched.p_given, "mean": watched.mean, "test_acc": history["test_acc"].iloc[-1]}
+
+    said = _once(f"{cfg.canonical_json()} {parts}".encode(), learn)
+    accuracy = float(said["test_acc"]) if "test_acc" in said else None
+    return Look(cfg, accuracy, folds.Watched(said["p_given"], said["mean"]), said.get("probs"))
 
 
 def _retrain(task: Retrain) -> dict[str, Any]:
     loaded = data.load(task.cfg)
     kept = folds.take(folds.relabel(loaded.train, task.labels), task.keep)
-    history = train(task.cfg, replace(loaded, train=kept))
+
+    def learn() -> dict[str, Any]:
+        return {"test_acc": train(task.cfg, replace(loaded, train=kept))["test_acc"].iloc[-1]}
+
+    said = _once(task.cfg.canonical_json().encode() + task.labels.tobytes() + task.keep.tobytes(), learn)
     wrong = float(kept.mislabelled.double().mean())
-    return task.row | {"test_acc": float(history["test_acc"].iloc[-1]), "examples": len(kept.rows), "wrong": wrong}
+    return task.row | {"test_acc": float(said["test_acc"]), "examples": len(kept.rows), "wrong": wrong}
+
+
+def _steps() -> Path:
+    """Return where finished trainings lie until the study is whole, so that one that was stopped goes on from there."""
+    return paths.cache() / "data_centric"
+
+
+def _once(key: bytes, learn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return the arrays that ``learn`` computes, from the finished steps of the same code where they hold them."""
+    name = hashlib.sha256(key + json.dumps(store.code_version(), sort_keys=True).encode()).hexdigest()
+    kept = _steps() / f"{name[:24]}.npz"
+    with contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile), np.load(kept) as arrays:
+        return dict(arrays)
+    said = learn()
+    part = kept.with_name(f".part-{os.getpid()}-{kept.name}")
+    with contextlib.suppress(OSError):  # without a cache it is only not kept
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(part, allow_pickle=False, **said)
+        part.replace(kept)
+    return said
 
 
 def _together(task: Callable[[Any], Any], items: Sequence[Any], words: str) -> list[Any]:
