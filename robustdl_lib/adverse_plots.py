@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from robustdl_lib.frames import require
-from robustdl_lib.style import BACKDROP, INK, PLAIN, Chart, canvas, heatmap, key, labels, sample, styles
+from robustdl_lib.style import BACKDROP, INK, PLAIN, Chart, canvas, heatmap, labels, sample, styles
 
 RED = "#c1121f"
 NOISE_COLUMNS = ("spec", "true", "given", "realised")
@@ -104,9 +104,10 @@ def detection(df: pd.DataFrame) -> Figure:
         ax.set_xlabel("AUROC against clean examples (0.5: no better than chance)")
     axes[0].set_xlim(min(0.4, rows["auroc"].min() - 0.03), 1.02)
     _name_lines(axes[0], lines)
-    handles = [sample(words[method], **look.dot(markersize=7)) for method, look in looks.items()]
+    handles = [sample(words[method], **look.dot(marker=look.marker, markersize=7)) for method, look in looks.items()]
     handles += [sample("one seed", **PLAIN.dot(marker=".", markersize=4))] * (rows["seed"].nunique() > 1)
-    key(axes[1], handles, loc="lower left", fontsize=8)
+    marks = [mark for _, mark in handles]
+    chart.legend(marks, [said for said, _ in handles], loc="outside lower center", ncols=len(marks), frameon=False)
     chart.suptitle("What the network's own output says about each kind of example", fontsize=11)
     return chart
 
@@ -126,7 +127,11 @@ def _dots(ax: Axes, values: pd.Series, place: float, look: Any, gid: str) -> Non
     """Mark the mean over seeds, and each seed where there are several."""
     if len(values) > 1:
         ax.plot(values, [place] * len(values), **look.dot(marker=".", markersize=4, alpha=0.6, gid=f"{gid}/seeds"))
-    ax.plot([values.mean()] * bool(len(values)), [place] * bool(len(values)), **look.dot(markersize=7, gid=gid))
+    ax.plot(
+        [values.mean()] * bool(len(values)),
+        [place] * bool(len(values)),
+        **look.dot(marker=look.marker, markersize=7, gid=gid),
+    )
 
 
 def _name_lines(ax: Axes, lines: list[tuple[str, str]]) -> None:

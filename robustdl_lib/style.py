@@ -213,7 +213,7 @@ def bins(ax: Axes, counts: pd.Series, gid: str, **look: Any) -> None:
 
 def heatmap(ax: Axes, percent: pd.DataFrame) -> None:
     """Draw a table of per cents as a heat map, whole numbers in its cells, those that round to 0 left empty."""
-    texts = percent.map(lambda value: f"{value:.0f}" if value >= 0.5 else "")
+    texts = percent.map(lambda value: f"{value:.0f}").replace("0", "")
     look = {"cmap": "Greys", "vmin": 0, "vmax": 100, "cbar": False, "square": True, "linewidths": 0.5}
     sns.heatmap(percent, ax=ax, annot=texts, fmt="", annot_kws={"fontsize": 8}, **look)
 
