@@ -276,13 +276,13 @@ def _load(cfg: RunConfig) -> tuple[Source, list[str]]:
 
 def _folds(labels: NDArray[np.int64], classes: tuple[str, ...], wanted: int | None) -> int:
     """Return the number of folds: what is wanted, else 5 or as many as the smallest class has examples."""
-    counts = np.bincount(labels[labels >= 0], minlength=len(classes))
+    folds.require_labels(labels)
+    counts = np.bincount(labels, minlength=len(classes))
     smallest = min((count, name) for count, name in zip(counts.tolist(), classes, strict=True) if count)
     parts = min(FOLDS, smallest[0]) if wanted is None else wanted
     if not 2 <= parts <= smallest[0]:
         found = f"{smallest[0]} labelled {smallest[1]!r} and {max(parts, 2)} folds"
         raise ValueError(f"an audit needs 2 folds or more and an example of each class in every fold, found {found}")
-    folds.require_folds(labels, parts)
     return parts
 
 

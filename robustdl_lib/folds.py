@@ -51,7 +51,7 @@ def watch(cfg: RunConfig, data: Data, on_epoch: OnEpoch | None = None) -> tuple[
 
     Raises ValueError for a training split with missing labels, which have no p_y, and what :func:`train.fit` raises.
     """
-    _require_labels(data.train.labels)
+    require_labels(data.train.labels.cpu().numpy())
     watcher = Watch(data.train.labels)
     history = fit(cfg, data, on_epoch, watcher).history
     return history, watcher.seen()
@@ -89,11 +89,17 @@ def require_folds(labels: NDArray[Any], folds: int) -> None:
 
     A class needs an example a fold: less, and a network would be asked for a class that it never saw.
     """
-    _require_labels(torch.as_tensor(labels))
+    require_labels(labels)
     kinds, counts = np.unique(labels, return_counts=True)
     if folds < 2 or counts.min() < folds:
         found = f"{folds} folds and {counts.min()} of class {kinds[counts.argmin()]}"
         raise ValueError(f"cross-validation needs 2 folds or more and an example of each class a fold, found {found}")
+
+
+def require_labels(labels: NDArray[Any]) -> None:
+    """Raise ValueError, in one sentence, where an example has no given label [N], which is -1 then."""
+    if missing := int((labels < 0).sum()):
+        raise ValueError(f"suspects are looked for among given labels, found {missing} examples without one")
 
 
 def take(split: Split, index: NDArray[Any]) -> Split:
@@ -115,11 +121,3 @@ def relabel(split: Split, labels: NDArray[Any]) -> Split:
 
 def _told(on_epoch: Callable[[int, dict[str, float]], None] | None, fold: int) -> OnEpoch | None:
     return None if on_epoch is None else lambda row: on_epoch(fold, row)
-
-
-def _require_labels(labels: Tensor) -> None:
-    if bool((labels < 0).any()):
-        count = int((labels < 0).sum())
-        raise ValueError(
-            f"suspects are looked for among given labels, found {count} examples without one: leave them out"
-        )

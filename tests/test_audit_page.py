@@ -1,0 +1,217 @@
+"""The page of an audit: its words without a browser, and its filters, order and looks in one."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import one_sentence
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from robustdl_lib import audit_page
+from robustdl_lib.audit_page import AMBIGUOUS, FLAGS, OUTLIER, TWIN, WRONG
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET = ("background-networking", "component-update", "sync")
+ALONE = "--host-resolver-rules=MAP * ~NOTFOUND"  # without it the browser looks up its maker's hosts
+SWITCHES = ["--no-sandbox", "--disable-gpu", "--no-first-run", ALONE, *(f"--disable-{name}" for name in QUIET)]
+WHY = "no Chromium found, so no test in a browser ran: apt-get install chromium (or google-chrome)"
+EVIL = '<script>alert("x")</script>'
+needs_browser = pytest.mark.skipif(BROWSER is None, reason=WHY)
+
+
+def table() -> pd.DataFrame:
+    """Return six suspects of three classes, one of an evil name."""
+    rows = [
+        (1, "a.png", "cat", "dog", 0.01, 0.02, 0.1, 0.95, WRONG, ""),
+        (2, "b.png", EVIL, "cat", 0.02, 0.03, 0.2, 0.90, WRONG, ""),
+        (3, f"{EVIL}&'.png", "dog", "cat", 0.30, 0.10, 0.6, 0.55, f"{WRONG}; {AMBIGUOUS}", ""),
+        (4, "d.png", "dog", "dog", 0.20, 0.20, 0.9, 0.40, OUTLIER, ""),
+        (5, "e.png", "dog", "dog", 0.80, 0.70, 0.3, 0.80, TWIN, "a.png, given cat"),
+        (6, "f.png", "cat", "cat", 0.90, 0.80, 0.1, 0.90, TWIN, f"{EVIL}&'.png"),
+    ]
+    names = ["rank", "file", "given", "suggested", "p_y", "mean_p_y", "entropy", "max_p", "flags", "twin"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def pictures(count: int = 6) -> list[bytes]:
+    return [audit_page.png(np.full((1, 8, 8), 40 * index, dtype=np.uint8), 255.0) for index in range(count)]
+
+
+COUNTS = {"examples": 60, WRONG: 3, OUTLIER: 1, AMBIGUOUS: 1, TWIN: 2}
+
+
+def html(**changes: Any) -> str:
+    words = {"counts": COUNTS, "judged": "Precision & recall.", **changes}
+    return audit_page.page(f"Audit of {EVIL}", {"data": EVIL}, table(), pictures(), **words)
+
+
+def test_names_from_the_data_are_escaped_everywhere() -> None:
+    page = html()
+    assert EVIL not in page
+    assert page.count("<script>") == 1
+    assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;" in page
+    assert "Precision &amp; recall." in page
+    assert "{{" not in page
+
+
+def test_the_page_names_no_other_place_and_forbids_itself_to() -> None:
+    page = html()
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", page)
+    assert "default-src 'none'" in page
+
+
+def test_every_picture_has_words_and_the_page_a_language() -> None:
+    page = html()
+    alts = re.findall(r'<img alt="([^"]*)"', page)
+    assert len(alts) == 6
+    assert alts[0] == "a.png, given cat, suggested dog"
+    assert alts[3] == "d.png, given dog"
+    assert '<html lang="en">' in page
+
+
+def test_only_what_is_likely_wrong_stands_in_a_red_box() -> None:
+    cards = re.findall(r'<li class="(\w+)" data-rank="(\d)"', html())
+    assert [int(rank) for kind, rank in cards if kind == "wrong"] == [1, 2, 3]
+
+
+def test_the_lead_counts_in_words() -> None:
+    none = {"examples": 7, WRONG: 0, OUTLIER: 0, AMBIGUOUS: 0, TWIN: 0}
+    assert audit_page.lead(none) == "Of 7 images, no labels are likely wrong."
+    assert audit_page.lead(none | {WRONG: 1}) == "Of 7 images, 1 label is likely wrong."
+    more = audit_page.lead(COUNTS)
+    assert (
+        more
+        == "Of 60 images, 3 labels are likely wrong. Besides: 1 possible outlier, 1 ambiguous image, 2 near-duplicates."
+    )
+
+
+def test_the_heading_says_when_not_all_are_shown() -> None:
+    assert "<h2>Suspects</h2>" in html()
+    assert "<h2>The first 3 of 40 likely wrong labels</h2>" in html(counts=COUNTS | {WRONG: 40})
+    assert "but worth a look" in html(counts=COUNTS | {WRONG: 0})
+
+
+def test_a_picture_too_few_is_refused() -> None:
+    with pytest.raises(ValueError, match="5 for 6") as refusal:
+        audit_page.page("x", {}, table(), pictures(5), counts=COUNTS)
+    one_sentence(refusal.value)
+
+
+def test_classes_are_in_the_order_of_readers() -> None:
+    assert sorted(["10", "9", "a10", "a9", "b"], key=audit_page.natural) == ["9", "10", "a9", "a10", "b"]
+
+
+def test_pictures_are_of_display_size(tmp_path: Path) -> None:
+    for channels in (1, 3):
+        (tmp_path / "p.png").write_bytes(audit_page.png(np.full((channels, 8, 8), 16, dtype=np.uint8), 16.0))
+        with Image.open(tmp_path / "p.png") as image:
+            assert image.size == (120, 120)
+            assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+    Image.new("RGBA", (1000, 500), (0, 0, 0, 0)).save(tmp_path / "big.png")
+    (tmp_path / "small.png").write_bytes(audit_page.thumbnail(tmp_path / "big.png"))
+    with Image.open(tmp_path / "small.png") as image:
+        assert image.size == (120, 60)
+        assert image.convert("RGB").getpixel((5, 5)) == (255, 255, 255)
+    (tmp_path / "no.png").write_text("no image")
+    with pytest.raises(OSError, match="cannot identify"):
+        audit_page.thumbnail(tmp_path / "no.png")
+
+
+class Tab:
+    """The page in a tab without a network: what it asked for and complained about."""
+
+    def __init__(self, browser: Any, path: Path, width: int, scheme: str = "light") -> None:
+        size = {"width": width, "height": 800}
+        self.page = browser.new_context(viewport=size, color_scheme=scheme, offline=True).new_page()
+        self.page.set_default_timeout(20_000)
+        self.told: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.told.append(message.text))
+        self.page.on("pageerror", lambda error: self.told.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.told.append(dialog.message))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(path.as_uri())
+
+    def shown(self) -> list[int]:
+        return [int(card.get_attribute("data-rank")) for card in self.page.locator("#grid > li:visible").all()]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=BROWSER, args=SWITCHES, timeout=60_000)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "audit.html"
+    path.write_text(html(), encoding="utf-8")
+    return path
+
+
+@needs_browser
+def test_in_a_browser_it_filters_and_sorts_and_asks_for_nothing(chromium: Any, path: Path) -> None:
+    tab = Tab(chromium, path, 1280)
+    assert tab.shown() == [1, 2, 3, 4, 5, 6]
+    tab.page.select_option("#class", label="dog")
+    assert tab.shown() == [3, 4, 5]
+    assert tab.page.inner_text("#count") == "3 of 6 shown"
+    tab.page.select_option("#flag", label=WRONG)
+    assert tab.shown() == [3]
+    tab.page.select_option("#class", "")
+    tab.page.select_option("#order", label="entropy, highest first")
+    assert tab.shown() == [3, 2, 1]
+    tab.page.select_option("#flag", "")
+    assert tab.shown() == [4, 3, 5, 2, 1, 6]
+    tab.page.select_option("#class", label=EVIL)
+    assert tab.shown() == [2]
+    loaded = tab.page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert loaded
+    assert tab.told == []
+    assert tab.asked == [path.as_uri()]
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_telephone_shows_it_without_scrolling_sideways(chromium: Any, path: Path, scheme: str) -> None:
+    tab = Tab(chromium, path, 375, scheme)
+    tab.page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert tab.shown() == [1, 2, 3, 4, 5, 6]
+    assert tab.told == []
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_have_the_contrast_that_wcag_asks_for(chromium: Any, path: Path, scheme: str) -> None:
+    tab = Tab(chromium, path, 1280, scheme)
+    colours = tab.page.evaluate(
+        """() => [...document.querySelectorAll('p, dt, dd, .tag, .given, .soft, label, h1, output, summary')].map(e => {
+            let ground = e; const bare = c => c === 'rgba(0, 0, 0, 0)';
+            while (ground && bare(getComputedStyle(ground).backgroundColor)) ground = ground.parentElement;
+            return [getComputedStyle(e).color, getComputedStyle(ground || document.body).backgroundColor];
+        })"""
+    )
+    assert len(colours) > 40
+    for words, ground in colours:
+        low, high = sorted(_luminance(colour) for colour in (words, ground))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (words, ground)
+
+
+def _luminance(colour: str) -> float:
+    channels = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_every_flag_has_a_place_on_the_page() -> None:
+    page = html()
+    assert all(f">{flag}</option>" in page for flag in FLAGS)
