@@ -122,7 +122,7 @@ def download(dataset: str) -> Path:
     fetched = downloads.fetch(archive, md5, downloads.addresses(OFFICIAL + archive), root)
     downloads.unpack(fetched, FILES[name], root / name)
     if not was_there:
-        (root / archive).unlink()
+        (root / archive).unlink(missing_ok=True)
     return root / name
 
 
