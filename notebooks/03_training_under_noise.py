@@ -11,8 +11,7 @@
 import pandas as pd
 
 from robustdl_lib import data, gradients, paths, plots, summary, sweeps
-from robustdl_lib.noise import transition_matrix
-from robustdl_lib.registry import DATASETS, METHODS
+from robustdl_lib.registry import METHODS
 
 # %% tags=["parameters"]
 profile: str = "quick"  # quick, or smoke (two epochs, for tests of the machinery)
@@ -21,6 +20,7 @@ noise: str = ""  # empty: the profile's own
 dataset: str = ""  # empty: the profile's own
 methods: list = []  # empty: all methods of the sweep
 seeds: list = []  # empty: all seeds of the sweep
+epochs: int = 0  # passes over the training set; 0: the profile's own; in [0, 100000]
 jobs: int = 0  # processes at a time; 0: one a core; in [0, 1024]
 
 # %% [markdown]
@@ -32,7 +32,12 @@ jobs: int = 0  # processes at a time; 0: one a core; in [0, 1024]
 
 # %%
 setting = sweeps.Setting(
-    profile=profile, noise=noise or None, methods=methods or None, dataset=dataset or None, seeds=seeds or None
+    profile=profile,
+    noise=noise or None,
+    methods=methods or None,
+    dataset=dataset or None,
+    seeds=seeds or None,
+    epochs=epochs or None,
 )
 rows = sweeps.run("figures", profile=profile, jobs=jobs or None, shelf=shelf, quiet=True, **setting.changes())
 config = setting.config()
@@ -56,12 +61,11 @@ for spec in specs:
 
 # %%
 drawn = {seed: data.load(config.replace(seed=seed, noise_seed=seed)) for seed in map(int, noisy["seed"].unique())}
-flips = DATASETS.parse(config.dataset).entry.meta.get("flips")
 classes = next(iter(drawn.values())).num_classes
-asked = transition_matrix(config.noise, num_classes=classes, flips=flips)
 rates = pd.DataFrame(index=pd.Index(drawn, name="wrong labels (%), seed"))
-wrong = asked.sum(axis=1) - asked.diagonal()  # what a row lacks of 1 is missing, not wrong
-rates["asked for"] = [100 * wrong[found.noise.clean].mean() for found in drawn.values()]
+if (asked := next(iter(drawn.values())).noise.asked) is not None:
+    wrong = asked.sum(dim=1) - asked.diagonal()  # what a row lacks of 1 is missing, not wrong
+    rates["asked for"] = [100 * float(wrong[found.noise.clean].mean()) for found in drawn.values()]
 rates["all given labels"] = [100 * found.noise.rate for found in drawn.values()]
 for part in ("train", "val", "test"):
     rates[part] = [100 * float(getattr(found, part).mislabelled.double().mean()) for found in drawn.values()]
@@ -130,7 +134,7 @@ plots.FIGURES["p_y_dynamics"](rows)
 # epoch tell (counts on a logarithmic scale).
 
 # %%
-places = [paths.shelf(shelf, profile), paths.shelf("runs", profile)]
+places = [paths.shelf(shelf, setting.home), paths.shelf("runs", setting.home)]
 runs = [run for run in sweeps.found(sweeps.plan("figures", setting), places) if run.config.noise == config.noise]
 histograms = pd.concat([run.p_y_frame() for run in runs], ignore_index=True)
 plots.FIGURES["p_y_histograms"](histograms)
@@ -279,7 +283,7 @@ print(f"{rows['run_id'].nunique()} runs are complete; no realised rate is off by
 # %%
 names = {spec: METHODS.parse(spec).name for spec in specs}
 mean_last = ending.groupby("method")["last"].mean()
-own = profile == "quick" and not (noise or dataset or methods or seeds)
+own = profile == "quick" and not (noise or dataset or methods or seeds or epochs)
 if own:
     fall = (ending["oracle"] - ending["last"])[ending["method"] == "cce"].mean()
     assert fall >= 5, f"CCE lost only {fall:.1f} points"

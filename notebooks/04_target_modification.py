@@ -24,6 +24,7 @@ noise: str = ""  # empty: the profile's own
 dataset: str = ""  # empty: the profile's own
 methods: list = []  # empty: all methods of the sweep
 seeds: list = []  # empty: all seeds of the sweep
+epochs: int = 0  # passes over the training set; 0: the profile's own; in [0, 100000]
 jobs: int = 0  # processes at a time; 0: one a core; in [0, 1024]
 eps: float = 0.25  # share of the target that is changed in the arithmetic below, in [0.05, 0.95]
 B: float = 10.0  # how sharply ProSelfLC's trust rises in time, in [1, 100]
@@ -183,7 +184,12 @@ pd.DataFrame(pull, index=[f"p_y = {float(x)}" for x in at]).T.round(2) + 0.0
 
 # %%
 setting = sweeps.Setting(
-    profile=profile, noise=noise or None, methods=methods or None, dataset=dataset or None, seeds=seeds or None
+    profile=profile,
+    noise=noise or None,
+    methods=methods or None,
+    dataset=dataset or None,
+    seeds=seeds or None,
+    epochs=epochs or None,
 )
 rows = sweeps.run("figures", profile=profile, jobs=jobs or None, shelf=shelf, quiet=True, **setting.changes())
 config = setting.config()
@@ -322,7 +328,7 @@ for _, row in trusting.iterrows():
     assert ends[0] - 1e-4 <= row["trust"] <= ends[1] + 1e-4
 
 # %%
-committed = shelf == "reference" and profile == "quick" and not (noise or dataset or methods or seeds)
+committed = shelf == "reference" and profile == "quick" and not (noise or dataset or methods or seeds or epochs)
 five = ["cce", "ls:eps=0.25", "cp:eps=0.25", "boot_soft:eps=0.5", "proselflc"]
 if committed and set(five) <= set(specs):
     assert here.loc["proselflc", "last"] > here.loc["cce", "last"]

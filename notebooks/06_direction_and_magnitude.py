@@ -23,6 +23,7 @@ shelf: str = "reference"  # reference: committed rows; runs: trained here
 noise: str = ""  # empty: the profile's own
 dataset: str = ""  # empty: the profile's own
 seeds: list = []  # empty: all seeds of the sweep
+epochs: int = 0  # passes over the training set; 0: the profile's own; in [0, 100000]
 jobs: int = 0  # processes at a time; 0: one a core; in [0, 1024]
 late: float = 0.9  # progress t/T at which methods that look at the time are shown, in [0.85, 1]
 
@@ -168,7 +169,9 @@ for spec, holds in same.items():
 # twice the decay. The two should take the same steps, up to rounding. Four arms, with the same seeds:
 
 # %%
-setting = sweeps.Setting(profile=profile, noise=noise or None, dataset=dataset or None, seeds=seeds or None)
+setting = sweeps.Setting(
+    profile=profile, noise=noise or None, dataset=dataset or None, seeds=seeds or None, epochs=epochs or None
+)
 rows = sweeps.run("disguise", profile=profile, jobs=jobs or None, shelf=shelf, quiet=True, **setting.changes())
 rows = simplex.arms(rows)
 config = setting.config()
@@ -226,7 +229,7 @@ assert numbers.loc["ls:eps=0.5", ("believed", "cosine")] < 0
 assert numbers.loc["proselflc:T=0.2,detach=True", ("contradicted", "cosine")] < 0
 
 # %%
-committed = shelf == "reference" and profile == "quick" and not (noise or dataset or seeds)
+committed = shelf == "reference" and profile == "quick" and not (noise or dataset or seeds or epochs)
 if committed:
     assert drift.iloc[0, 0] < 0.02 * drift.iloc[0, 1:].min()
     finals = rows[rows["epoch"] == config.epochs].pivot(index="arm", columns="seed", values="p_wrong")

@@ -133,10 +133,11 @@ def sweep(name: str, jobs: int | None, into: str, quiet: bool, **options: str) -
 @app.command()
 @setting_options
 @click.option("--shelf", default="runs", show_default=True, help="Whose rows: runs (made here), or reference.")
+@click.option("--only", default="", help="Figures separated by spaces, such as 'headline fitting' (default: all).")
 @click.option("--quiet", is_flag=True, help="Print only where the figures are.")
-def figures(shelf: str, quiet: bool, **options: str) -> None:
+def figures(shelf: str, only: str, quiet: bool, **options: str) -> None:
     """Draw every figure from the rows on disk, and say how far they lie from the reference."""
-    setting = _setting(**options)
+    setting, wanted = _setting(**options), [FIGURES.entry(name).name for name in only.split()] or list(FIGURES)
     configs = sweeps.plan("figures", setting)
     place = paths.shelf(shelf, setting.home)
     if missing := sweeps.lacking(configs, [place]):
@@ -145,11 +146,11 @@ def figures(shelf: str, quiet: bool, **options: str) -> None:
         )
     runs = sweeps.found(configs, [place])
     folder = paths.figures() / ("reference" if shelf == "reference" else "") / setting.slug
-    for figure in FIGURES:
+    for figure in wanted:
         draw(figure, runs, folder)
     if not quiet:
         _print_comparison(runs, configs, setting.home, shelf)
-    click.echo(f"{len(FIGURES)} figures: {folder}")
+    click.echo(f"{len(wanted)} figures: {folder}")
 
 
 @app.command()
