@@ -31,6 +31,8 @@ CODED = ("clean", "out of distribution", "ambiguous")
 SCORES = ("1 - p_y", "entropy", "1 - max p", "contradicted")
 HELD_OUT = 2_000
 """Test images at most from which unseen examples of a kind are made."""
+DPI = 100
+"""Of the gallery: photographs take much room, and 32 pixels a side say no more when they are drawn larger."""
 SURE = 0.95
 """The largest probability from which a predicted label counts as sure."""
 Rows = NDArray[np.int64]
@@ -65,7 +67,7 @@ def adverse_gallery() -> pd.DataFrame:
     images, rows = galleries.made(source, data.load_source("cifar100"), "CIFAR-100")
     table = pd.concat([errors, rows], ignore_index=True)
     shown = np.concatenate([source.images[errors["index"]], images])
-    table.attrs["picture"] = render(adverse_plots.gallery(shown, table, source.scale), "png")
+    table.attrs["picture"] = render(adverse_plots.gallery(shown, table, source.scale), "png", DPI)
     return table
 
 
@@ -117,12 +119,12 @@ def know_the_unknown() -> pd.DataFrame:
     source="Talk, slides 7 and 8: know the unknown; detect, then ignore or correct",
 )
 def know_the_unknown_cifar10() -> pd.DataFrame:
-    """Return the same for CIFAR-10: 5,000 training images, 10 epochs of ResNet-20, seed 0; some 10 minutes of a core.
+    """Return the same for CIFAR-10: 5,000 training images, 10 epochs of ResNet-8, seed 0; some minutes of a core.
 
     Foreign objects are images of CIFAR-100. Raises as :func:`robustdl_lib.data.load_source` for files that are not
     there.
     """
-    cfg = profile_config("small", noise=NOISE, examples=5_000, epochs=10)
+    cfg = profile_config("small", noise=NOISE, model="resnet8", examples=5_000, epochs=10)
     return _measured([cfg.replace(method=method) for method in METHODS])
 
 
@@ -146,7 +148,7 @@ def measure(cfg: RunConfig) -> pd.DataFrame:
     """Train as ``cfg`` says and return what the last epoch's network says of every kind of example.
 
     A row a (``seen``, ``kind``, ``score``): ``auroc`` of telling the kind from clean examples by a high score (NaN
-    where either is absent), ``mean`` of the score, their ``count`` and the share whose largest probability is
+    where either is absent), ``mean`` of the score, the kind's ``count`` and the share whose largest probability is
     the true class (``right``, NaN where no class is). ``seen`` is ``training`` or ``held out``, see :func:`unseen`.
     What is out of distribution is scored by sort and all together. Scores as :func:`judge`.
     """
