@@ -1,6 +1,7 @@
 """CIFAR from files in the official layout: tiny stand-ins that are damaged in every way, and the real ones if there."""
 
 import hashlib
+import os
 import pickle
 import shutil
 import subprocess
@@ -308,12 +309,13 @@ def peak():
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
-before, seconds = peak(), []
+before, seconds, busy = peak(), [], []
 for _ in range(3):
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     data.load(RunConfig(dataset="cifar10", noise="symmetric:0.4"))
     seconds.append(time.perf_counter() - start)
-print(peak() - before, min(seconds))
+    busy.append(time.process_time() - worked)
+print(peak() - before, min(seconds), max(busy))
 """
 
 
@@ -321,6 +323,8 @@ print(peak() - before, min(seconds))
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="no /proc, which says how much memory was taken")
 def test_real_data_load_in_three_seconds_and_600_megabytes() -> None:
     said = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True, timeout=300)
-    megabytes, seconds = map(float, said.stdout.split())
+    megabytes, seconds, busy = map(float, said.stdout.split())
     assert 100 < megabytes < 600  # beyond what the imports take; the pixels alone are 176
-    assert seconds < 3
+    assert busy < 3
+    if os.getloadavg()[0] <= (os.cpu_count() or 1):  # where others work too, a clock measures them
+        assert seconds < 3
