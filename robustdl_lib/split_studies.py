@@ -167,7 +167,7 @@ def _scores(name: str, wrong: float, split: str, seed: int, epochs: int) -> list
     learnt = {"1-NN": 1.0, cfg.model: float(trained.history["clean_acc"].iloc[-1])}  # its own image is the nearest
     about = {
         "data": name,
-        "split": split,
+        "cut": split,
         "split_seed": seed,
         "distance": limit,
         "train": len(train),
@@ -230,7 +230,7 @@ def _pairs(name: str, source: Source, nearest: Near) -> pd.DataFrame:
         "test_class": words[source.labels[source.test][closest]],
         "train_class": words[source.labels[source.pool][which[closest]]],
     }
-    ranked = {"data": name, "rank": np.arange(1, CLOSEST + 1), "distance": apart[closest]}
+    ranked = {"data": name, "rank": np.arange(1, len(closest) + 1), "distance": apart[closest]}
     return pd.DataFrame({**ranked, "test_index": closest, "train_index": which[closest], **classes})
 
 
