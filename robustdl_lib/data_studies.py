@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from tqdm import tqdm
 
-from robustdl_lib import data, folds, paths, store, suspects, sweeps
+from robustdl_lib import audit_plots, data, folds, paths, store, studies, suspects, sweeps
 from robustdl_lib.config import RunConfig, profile_config
-from robustdl_lib.registry import STUDIES, Entry, add, additions
+from robustdl_lib.registry import FIGURES, STUDIES, Entry, add, additions
 from robustdl_lib.train import train
 
 NOISES = ("symmetric:0.4", "asymmetric:0.4")
@@ -111,6 +111,24 @@ def _of_one_seed(profile: str, model: str, seed: int) -> list[dict[str, Any]]:
     untouched = [row for look in looks if look.test_acc is not None for row in _untouched(look)]
     retrained = _together(_retrain, retrains, f"seed {seed}, after an action")
     return untouched + retrained + [row for look in looks for row in judge(look)]
+
+
+FIGURES.register(
+    "suspects_found",
+    label="Rankings find wrong labels well where noise is symmetric, less well where it follows look-alikes.",
+    source="Talk, slides 11 and 43; Swayamdipta et al. 2020; Northcutt, Jiang, Chuang 2021",
+    rows=lambda: studies.rows("data_centric"),
+    prepare=audit_plots.found_rows,
+    columns=audit_plots.FOUND,
+)(audit_plots.suspects_found)
+FIGURES.register(
+    "data_and_model",
+    label="A robust method on noisy labels, plain training on labels dropped or corrected, and both together.",
+    source="Talk, slides 41 and 43",
+    rows=lambda: studies.rows("data_centric"),
+    prepare=audit_plots.gained_rows,
+    columns=audit_plots.GAINED,
+)(audit_plots.data_and_model)
 
 
 def find(look: Look, labels: NDArray[np.int64]) -> Found:
