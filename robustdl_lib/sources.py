@@ -14,8 +14,9 @@ class Source:
 
     images [N, channels, H, W] uint8, the one copy that all runs share; true labels [N]; ``pool``, the rows that
     train and validate, in the order in which a split is to take them, and ``test``, the rows of the test set that the
-    data set comes with (empty where a split has to cut one), increasing; the classes' names; ``scale``, the value of a white pixel; ``mean`` and ``std`` of
-    images / scale over the pool, one a channel; ``files``, a name a row where the data have such.
+    data set comes with (empty where a split has to cut one), increasing; the classes' names; ``scale``, the value of
+    a white pixel; ``mean`` and ``std`` of images / scale over the pool, one a channel; ``files``, a name a row where
+    the data have such.
     """
 
     images: NDArray[np.uint8]

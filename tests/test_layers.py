@@ -15,7 +15,7 @@ LAYERS = (
     "gradients symbols store",
     "train frames style lens estimators simplex suspects",
     "sweeps studies plots noise_plots lens_plots statistics_plots simplex_plots explorer explorer_plots "
-    "split_plots audit_plots adverse_plots galleries folds",
+    "split_plots audit_plots adverse_plots galleries folds audit_page",
     "notebooks widgets pages audit split_studies adverse_studies data_studies",
     "cli",
     "__main__",

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -15,7 +16,8 @@ from conftest import one_sentence, smoke
 
 from robustdl_lib import paths, store, summary, sweeps
 from robustdl_lib.config import ConfigError, RunConfig
-from robustdl_lib.registry import METHODS, SWEEPS, SpecError
+from robustdl_lib.registry import DATASETS, METHODS, SWEEPS, SpecError
+from robustdl_lib.sources import Source
 from robustdl_lib.sweeps import Setting, SweepFailed
 
 SMALL = {"profile": "smoke", "jobs": 1, "quiet": True, "methods": ["cce", "gce"], "seeds": [0]}
@@ -39,9 +41,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     honest = sweeps.train_one
 
-    def counting(cfg: RunConfig, shelf: Path) -> float:
+    def counting(cfg: RunConfig, shelf: Path, **more: object) -> float:
         seen.append(f"{cfg.method} {cfg.noise}")
-        return honest(cfg, shelf)
+        return honest(cfg, shelf, **more)
 
     monkeypatch.setattr(sweeps, "train_one", counting)
     return seen
@@ -79,6 +81,34 @@ def test_only_what_is_missing_is_trained(shelf: Path, counted: list[str]) -> Non
     assert len(counted) == 3
     assert folders(shelf) == finished
     pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+def test_the_processes_of_a_sweep_share_one_copy_of_the_pixels() -> None:
+    """A loss that fails where the process has no memory map of the parent's pixels: 3 MB here."""
+
+    @DATASETS.register("large", label="large", source="a test", pad=1, flip=True)
+    def large() -> Source:
+        images = np.random.default_rng(0).integers(0, 256, (1000, 3, 32, 32), dtype=np.uint8)
+        rows, none = np.arange(1000), np.arange(0)
+        return Source(images, rows % 2, rows, none, ("a", "b"), 255.0, (0.5,) * 3, (0.3,) * 3)
+
+    def mapped(values: torch.Tensor) -> torch.Tensor:
+        if "joblib_memmapping" not in Path("/proc/self/maps").read_text():
+            raise ValueError("the pixels are a copy")
+        return values
+
+    register("mapped", mapped)
+    rows = sweeps.run(**{**SMALL, "jobs": 2, "methods": ["mapped", "cce"], "dataset": "large"})
+    assert rows["run_id"].nunique() == 3
+
+
+def test_a_budget_of_ones_own_is_kept_apart(shelf: Path) -> None:
+    rows = sweeps.run(**SMALL, epochs=1)
+    assert set(rows["epochs"]) == {1}
+    assert not shelf.exists()
+    assert len(folders(paths.shelf("runs", "smoke_epochs-1"))) == 3
+    with pytest.raises(ConfigError, match="epochs"):
+        Setting("smoke", epochs=0)
 
 
 def test_a_damaged_run_is_named_and_trained_again(shelf: Path, counted: list[str]) -> None:
@@ -246,6 +276,7 @@ def test_a_run_that_a_sweep_names_twice_is_planned_once() -> None:
         (Setting(noise="symmetric:0.6"), "quick_symmetric-0.6"),
         (Setting(methods=["cce", "gce:q=0.5"], seeds=[0, 1]), "quick_cce+gce-q=0.5_seeds-0-1"),
         (Setting(dataset="digits", noise="none"), "quick_digits_none"),
+        (Setting(noise="none", epochs=20), "quick_none_epochs-20"),
     ],
 )
 def test_a_slug_names_what_was_changed(setting: Setting, slug: str) -> None:
