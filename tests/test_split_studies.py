@@ -76,33 +76,24 @@ def test_without_wrong_labels_every_label_is_true():
 
 
 def test_labels_by_lot_are_remembered_across_a_random_split_and_not_across_a_clustered_one(few_tasks):
-    rows = studies.run("split_scores:seeds=1,epochs=1")
-    assert len(rows) == 2 * (2 + 1)
-    planted = rows[(rows["data"] != "digits") & (rows["learner"] == "1-NN")].set_index("cut")
-    assert planted.loc["random", "test_acc"] > 0.7
-    assert planted.loc["random", "near"] > 0.7
-    assert planted.loc["random", "far_acc"] < 0.45
-    assert planted.loc["clustered:distance=0.3", "test_acc"] < 0.3
-    assert planted.loc["clustered:distance=0.3", "near"] == 0
-    assert planted.loc["clustered:distance=0.3", ["test", "distance"]].tolist() == [240, 0.3]
-    digits = rows[rows["data"] == "digits"].set_index("learner")
-    assert digits.loc["1-NN", "test_acc"] > 0.95
-    assert (digits["test"] == 359).all()
-    assert set(rows["learner"]) == {"1-NN", "resnet8"}
+    rows = studies.run("split_scores:seeds=2,epochs=1")
+    assert len(rows) == 2 * 2 * (2 + 1)
     assert rows["test_acc"].between(0, 1).all()
-
-
-def test_a_network_is_judged_on_the_images_that_the_neighbour_is(few_tasks):
-    """Of labels drawn by lot a network without time to learn knows about a tenth, whatever the split."""
-    rows = split_studies.split_scores(seeds=1, epochs=1)
-    network = rows[(rows["learner"] == "resnet8") & (rows["data"] != "digits")]
-    assert (network["test_acc"] < 0.3).all()
-    assert (network["train_acc"] < 0.4).all()
-
-
-def test_the_digits_test_set_moves_with_the_seed_in_every_split(few_tasks):
-    rows = split_studies.split_scores(seeds=2, epochs=1)
-    assert rows.loc[(rows["data"] == "digits") & (rows["learner"] == "1-NN"), "near"].nunique() == 2
+    neighbour = rows[(rows["data"] != "digits") & (rows["learner"] == "1-NN")].set_index("cut")
+    at_random, clustered = neighbour.loc["random"], neighbour.loc["clustered:distance=0.3"]
+    assert at_random["test_acc"].min() > 0.7
+    assert at_random["near"].min() > 0.7
+    assert at_random["far_acc"].max() < 0.45
+    assert clustered["test_acc"].max() < 0.3
+    assert clustered["near"].max() == 0
+    assert clustered[["test", "distance"]].drop_duplicates().to_numpy().tolist() == [[240, 0.3]]
+    network = rows[(rows["data"] != "digits") & (rows["learner"] == "resnet8")]
+    assert network["test_acc"].max() < 0.3, "one epoch is too short to learn what only memory can hold"
+    assert network["train_acc"].max() < 0.4
+    digits = rows[(rows["data"] == "digits") & (rows["learner"] == "1-NN")]
+    assert digits["test_acc"].min() > 0.95
+    assert set(digits["test"]) == {359}
+    assert digits["near"].nunique() == 2, "the seed draws the test set too"
 
 
 def test_the_border_is_counted_by_distance_and_class(cifar):
