@@ -110,7 +110,7 @@ def run(
 def summary(found: Audit) -> str:
     """Return what an audit found and where it lies, in a few lines."""
     judged = f"\n{_judged(found.quality)}" if found.quality else ""
-    return f"{audit_page.lead(_counts(found.table))}{judged}\n{found.folder / 'audit.html'}"
+    return f"{audit_page.lead(counts(found.table))}{judged}\n{found.folder / 'audit.html'}"
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -277,11 +277,11 @@ def _load(cfg: RunConfig) -> tuple[Source, list[str]]:
 def _folds(labels: NDArray[np.int64], classes: tuple[str, ...], wanted: int | None) -> int:
     """Return the number of folds: what is wanted, else 5 or as many as the smallest class has examples."""
     folds.require_labels(labels)
-    counts = np.bincount(labels, minlength=len(classes))
-    smallest = min((count, name) for count, name in zip(counts.tolist(), classes, strict=True) if count)
+    present = np.bincount(labels, minlength=len(classes))
+    smallest = min((count, name) for count, name in zip(present.tolist(), classes, strict=True) if count)
     parts = min(FOLDS, smallest[0]) if wanted is None else wanted
     if not 2 <= parts <= smallest[0]:
-        found = f"{smallest[0]} labelled {smallest[1]!r} and {max(parts, 2)} folds"
+        found = f"{smallest[0]} labelled {smallest[1]!r}" + (f" and {wanted} folds" if wanted is not None else "")
         raise ValueError(f"an audit needs 2 folds or more and an example of each class in every fold, found {found}")
     return parts
 
@@ -326,7 +326,8 @@ def _judged(quality: Mapping[str, Any]) -> str:
     )
 
 
-def _counts(table: pd.DataFrame) -> dict[str, int]:
+def counts(table: pd.DataFrame) -> dict[str, int]:
+    """Return how many examples an audit's table holds, and how many carry each flag."""
     return {"examples": len(table), **{flag: int(flags_of(table, flag).sum()) for flag in FLAGS}}
 
 
@@ -359,9 +360,9 @@ def _picture(cfg: RunConfig, source: Source, loaded: data.Data, row: int) -> byt
 def _write(found: Audit, shown: pd.DataFrame, pictures: list[bytes], provenance: Mapping[str, Any]) -> None:
     """Write the three files, all or none half-written."""
     rows = found.table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode(errors="replace")
-    counts, judged = _counts(found.table), _judged(found.quality) if found.quality else ""
-    page = audit_page.page(f"Audit of {_name(found.cfg)}", found.facts, shown, pictures, counts=counts, judged=judged)
-    said = {"config": found.cfg.model_dump(mode="json"), "facts": dict(found.facts), "counts": counts}
+    numbers, judged = counts(found.table), _judged(found.quality) if found.quality else ""
+    page = audit_page.page(f"Audit of {_name(found.cfg)}", found.facts, shown, pictures, counts=numbers, judged=judged)
+    said = {"config": found.cfg.model_dump(mode="json"), "facts": dict(found.facts), "counts": numbers}
     said |= {"quality": {name: value for name, value in found.quality.items() if value == value}}
     contents = {"suspects.csv": rows, "audit.html": page.encode(errors="replace")}
     write(contents | {"audit.json": record({**said, "provenance": dict(provenance)}, rows)}, found.folder)
