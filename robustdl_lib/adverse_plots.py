@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from robustdl_lib.frames import require
@@ -32,7 +33,8 @@ def gallery(images: NDArray[np.uint8], rows: pd.DataFrame, white: float = 255.0)
     require("gallery", rows, GALLERY_COLUMNS)
     groups = rows.reset_index(drop=True).groupby("group", sort=False)
     across = int(groups.size().max())
-    chart = Chart(figsize=(1.22 * across, 1.8 * len(groups)), layout="constrained")
+    whole = ConstrainedLayoutEngine(rect=(0.0, 0.012, 1.0, 0.988))  # the last captions hang below their axes
+    chart = Chart(figsize=(1.22 * across, 1.8 * len(groups)), layout=whole)
     lines = chart.subfigures(len(groups), 1, squeeze=False).flat
     for part, (title, members) in zip(lines, groups, strict=True):
         part.suptitle(str(title), x=0.01, ha="left", fontsize=10, fontweight="bold")
