@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from robustdl_lib.frames import require
-from robustdl_lib.registry import METHODS
+from robustdl_lib.registry import METHODS, NOISES
 from robustdl_lib.style import CLEAN, DASHED, DOTTED, INK, Style, canvas, key, sample, style
 
 FOUND = ("setting", "seed", "ranker", "part", "k", "precision", "recall", "wrong")
@@ -45,9 +45,9 @@ def gained_rows(df: pd.DataFrame) -> pd.DataFrame:
 def suspects_found(df: pd.DataFrame) -> Figure:
     """Draw precision over recall down each ranking, mean over seeds, with the place up to which it is acted on."""
     rows = require("suspects_found", found_rows(df), FOUND)
-    settings = list(dict.fromkeys(rows["setting"]))
+    settings = _settings(rows)
     chart, axes = canvas(1, len(settings), (5.4 * len(settings), 4.6), sharey=True)
-    rankers = list(dict.fromkeys(rows["ranker"]))
+    rankers = sorted(dict.fromkeys(rows["ranker"]), key=_place)
     for ax, setting in zip(axes, settings, strict=True):
         part = rows[rows["setting"] == setting]
         for ranker in rankers:
@@ -70,8 +70,10 @@ def data_and_model(df: pd.DataFrame) -> Figure:
     rows = require("data_and_model", gained_rows(df), GAINED)
     clean = 100 * rows.loc[rows["approach"] == CLEAN_LABELS, "test_acc"].mean()
     rows = rows[rows["approach"] != CLEAN_LABELS]
-    settings, ways = list(dict.fromkeys(rows["setting"])), _ways(rows)
-    chart, axes = canvas(1, len(settings), (5.0 * len(settings) + 2.2, 0.36 * len(ways) + 1.7), sharey=True)
+    settings, ways = _settings(rows), _ways(rows)
+    chart, axes = canvas(
+        1, len(settings), (5.0 * len(settings) + 2.2, 0.36 * len(ways) + 1.7), sharex=True, sharey=True
+    )
     for ax, setting in zip(axes, settings, strict=True):
         for place, (way, words) in enumerate(ways.items()):
             part = rows[(rows["setting"] == setting) & (rows[list(GAINED[2:6])] == list(way)).all(axis=1)]
@@ -116,10 +118,20 @@ def _gained(ax: Axes, place: int, values: pd.Series, look: Style, gid: str) -> N
     )
 
 
+def _settings(rows: pd.DataFrame) -> list[str]:
+    """Return the noises of the rows in the order in which they are registered."""
+    return sorted(dict.fromkeys(rows["setting"]), key=lambda spec: list(NOISES).index(NOISES.parse(spec).name))
+
+
+def _place(ranker: str) -> int:
+    """Training dynamics come before confident learning; otherwise the order is that of the rows."""
+    return int(not ranker.startswith("dynamics"))
+
+
 def _ways(rows: pd.DataFrame) -> dict[tuple[str, ...], str]:
     """Return each way to train that stands in the rows, by approach, and its words."""
     found = [tuple(map(str, way)) for way in rows[list(GAINED[2:6])].drop_duplicates().itertuples(index=False)]
-    found.sort(key=lambda way: list(APPROACHES).index(way[0]))
+    found.sort(key=lambda way: (list(APPROACHES).index(way[0]), _place(way[1])))
     return {way: _way(*way) for way in found}
 
 
