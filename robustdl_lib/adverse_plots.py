@@ -104,7 +104,8 @@ def detection(df: pd.DataFrame) -> Figure:
                 values = found[found.index == line].dropna()
                 _dots(ax, values, place + 0.18 * (2 * turn - len(looks) + 1), look, f"{seen}/{method}/{'/'.join(line)}")
         ax.set_xlabel("AUROC against clean examples (0.5: no better than chance)")
-    axes[0].set_xlim(min(0.4, rows["auroc"].min() - 0.03), 1.02)
+    shown = rows.loc[rows["kind"].isin(KINDS) & rows["score"].isin(SCORES), "auroc"]
+    axes[0].set_xlim(min(0.4, shown.min() - 0.03), 1.02)
     _name_lines(axes[0], lines)
     handles = [sample(words[method], **look.dot(marker=look.marker, markersize=7)) for method, look in looks.items()]
     handles += [sample("one seed", **PLAIN.dot(marker=".", markersize=4))] * (rows["seed"].nunique() > 1)

@@ -15,6 +15,7 @@ from joblib import cpu_count
 
 from robustdl_lib import audit as _audit
 from robustdl_lib import (
+    adverse_studies,
     cifar,
     data_studies,
     frames,
@@ -41,7 +42,7 @@ from robustdl_lib.train import resolve_device
 
 MATRIX_SHOWN = 20
 REFUSALS = (ValueError, OSError, RuntimeError)
-STUDY_FILES = (data_studies, split_studies)  # importing a file of studies enters them in STUDIES
+STUDY_FILES = (adverse_studies, data_studies, split_studies)  # importing a file of studies enters them in STUDIES
 FIGURE_FILES = (
     plots,
     noise_plots,
