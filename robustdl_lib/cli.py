@@ -13,7 +13,6 @@ import click
 import pandas as pd
 from joblib import cpu_count
 
-from robustdl_lib import audit as _audit
 from robustdl_lib import (
     adverse_studies,
     cifar,
@@ -34,6 +33,7 @@ from robustdl_lib import (
     summary,
     sweeps,
 )
+from robustdl_lib import audit as _audit
 from robustdl_lib import explorer as _explorer
 from robustdl_lib.config import PROFILES, ConfigError, RunConfig, profile_config
 from robustdl_lib.data import load
