@@ -231,6 +231,6 @@ if rows == "reference":
 #
 # 1. Correct by `suspects.suggest` only those suspects whose suggested class has an average probability above 0.9, and drop the other suspects. `data_studies.consequences` shows where actions are made. Does it beat both?
 # 2. Rank by the area under the margin instead: record `suspects.margin` of the logits through the argument `on_logits` of `train.fit`, and give its epochs to `suspects.dynamics`. For which noise does it rank better than $p_y$?
-# 3. `audit digits --noise symmetric:0.05` corrupts one label in twenty and judges itself. Try `--method gce`, `--folds 3` and `--noise asymmetric:0.1`: what is the price of a method that distrusts wrong labels, when the wrong labels agree with each other?
-# 4. Run `audit digits` without noise. The digits are thought to be clean: look at the twelve most suspicious, and say for each what you would have written.
+# 3. `python -m robustdl_lib audit digits --noise asymmetric:0.2` corrupts labels first and judges itself. Its default method is GCE. Compare `--method cce`, at the rates 0.2 and 0.4: from which rate on is the plain learner the better detector?
+# 4. Audit `digits` without noise. The digits are thought to be clean: look at the twelve most suspicious, and say for each what you would have written.
 # 5. Audit once more after correcting: does a second round find what the first one missed, or does it repeat the errors of the first?

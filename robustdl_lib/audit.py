@@ -30,6 +30,9 @@ from robustdl_lib.train import resolve_device
 
 FILES = ("suspects.csv", "audit.html", "audit.json")
 FOLDS = 5
+METHOD = "gce"
+"""On digits with 10 % of the labels wrong it misses fewer than cross entropy (recall 0.99 against 0.93 where the noise is
+asymmetric); where 40 % of a class are given one look-alike, cross entropy ranks better (study ``data_centric``)."""
 STEPS = 500
 """Steps of the optimiser that a training should have, as the quick profile's; its epochs lie in EPOCHS."""
 EPOCHS = (10, 60)
@@ -59,7 +62,7 @@ class Audit:
 def run(
     dataset: str,
     *,
-    method: str = "cce",
+    method: str = METHOD,
     model: str = "resnet20",
     epochs: int | None = None,
     folds: int | None = None,
@@ -117,7 +120,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of :func:`run` to a command of the command line."""
     number: dict[str, Any] = {"type": click.IntRange(min=1), "default": None}
     found = [
-        click.option("--method", default="cce", show_default=True, help="Training method, such as gce:q=0.7."),
+        click.option("--method", default=METHOD, show_default=True, help="Training method, such as cce or gce:q=0.7."),
         click.option("--model", default="resnet20", show_default=True, help="Network, such as resnet8."),
         click.option("--epochs", help="Epochs of each training (default: by the number of images).", **number),
         click.option("--folds", help=f"Trainings, each without one fold (default: {FOLDS}, or fewer).", **number),

@@ -90,8 +90,8 @@ def data_and_model(df: pd.DataFrame) -> Figure:
         sample("a seed", **Style(INK).dot(marker=".", markersize=4)),
         sample("CCE, clean labels", **CLEAN.line()),
     ]
-    place: dict[str, Any] = {"loc": "outside lower center", "ncols": len(handles), "frameon": False, "fontsize": 8.5}
-    chart.legend([artist for _, artist in handles], [words for words, _ in handles], **place)
+    below: dict[str, Any] = {"loc": "outside lower center", "ncols": len(handles), "frameon": False, "fontsize": 8.5}
+    chart.legend([artist for _, artist in handles], [words for words, _ in handles], **below)
     chart.suptitle("Wrong labels: change the model, the data, or both", fontsize=11)
     return chart
 
@@ -115,6 +115,7 @@ def _gained(ax: Axes, place: int, values: pd.Series, look: Style, gid: str) -> N
         ha="center",
         fontsize=8,
         color=look.color,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4},
     )
 
 
