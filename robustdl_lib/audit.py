@@ -31,8 +31,8 @@ from robustdl_lib.train import resolve_device
 FILES = ("suspects.csv", "audit.html", "audit.json")
 FOLDS = 5
 METHOD = "gce"
-"""With 10 % of the digits' labels wrong (asymmetric:0.2, ResNet-8, one seed) it finds more than cross entropy: recall 0.99
-against 0.93. Where 40 % of a class are given one look-alike cross entropy ranks better: study ``data_centric``."""
+"""With 10 % of the digits' labels wrong (asymmetric:0.2, ResNet-8, one seed) it finds more than CCE: recall 0.99
+against 0.93. Where 40 % of a class are given one look-alike CCE ranks better: study ``data_centric``."""
 STEPS = 500
 """Steps of the optimiser that a training should have, as the quick profile's; its epochs lie in EPOCHS."""
 EPOCHS = (10, 60)
