@@ -10,12 +10,13 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from robustdl_lib.frames import require
+from robustdl_lib.registry import DATASETS
 from robustdl_lib.style import BACKDROP, INK, PLAIN, Chart, canvas, heatmap, labels, sample, styles
 
 RED = "#c1121f"
 NOISE_COLUMNS = ("spec", "true", "given", "realised")
 GALLERY_COLUMNS = ("group", "kind", "given", "true")
-DETECTION_COLUMNS = ("method", "seed", "seen", "kind", "score", "auroc")
+DETECTION_COLUMNS = ("dataset", "method", "seed", "seen", "kind", "score", "auroc")
 KINDS = {"mislabelled": "mislabelled", "ambiguous": "ambiguous", "out of distribution": "out of\ndistribution"}
 SCORES = {"1 - p_y": "$1 - p_y$", "entropy": "entropy $H(p)$", "1 - max p": "$1 - \\max p$"}
 SEEN = {"training": "Trained on", "held out": "Never seen in training"}
@@ -89,7 +90,7 @@ def noises(df: pd.DataFrame) -> Figure:
 def detection(df: pd.DataFrame) -> Figure:
     """Draw how well each score tells each kind from clean examples: AUROC, a dot a method, a small one a seed.
 
-    df: columns method, seed, seen, kind, score, auroc; kinds and scores other than those shown are left out.
+    df: columns dataset (one), method, seed, seen, kind, score, auroc; other kinds and scores are left out.
     """
     rows = require("know_the_unknown", df, DETECTION_COLUMNS)
     looks, words = styles(rows["method"]), labels(rows["method"])
@@ -111,7 +112,8 @@ def detection(df: pd.DataFrame) -> Figure:
     handles += [sample("one seed", **PLAIN.dot(marker=".", markersize=4))] * (rows["seed"].nunique() > 1)
     marks = [mark for _, mark in handles]
     chart.legend(marks, [said for said, _ in handles], loc="outside lower center", ncols=len(marks), frameon=False)
-    chart.suptitle("What the network's own output says about each kind of example", fontsize=11)
+    where = DATASETS.parse(rows["dataset"].iloc[0]).entry.label
+    chart.suptitle(f"What the network's own output says about each kind of example: {where}", fontsize=11)
     return chart
 
 

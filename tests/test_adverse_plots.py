@@ -8,7 +8,7 @@ import pytest
 from conftest import one_sentence
 from matplotlib.colors import to_hex
 
-from robustdl_lib import adverse_plots
+from robustdl_lib import adverse_plots, cifar  # noqa: F401 - cifar enters its data sets
 from robustdl_lib.adverse_plots import KINDS, RED, SCORES, SEEN
 from robustdl_lib.noise import transition_matrix
 
@@ -34,7 +34,9 @@ def detection_rows(seeds: int = 2) -> pd.DataFrame:
     )
     rows = index.to_frame(index=False)
     rows["auroc"] = np.linspace(0.45, 0.99, len(rows))
-    return rows.assign(auroc=rows["auroc"].where(rows["kind"] != "clean"), count=np.arange(len(rows)))
+    return rows.assign(
+        auroc=rows["auroc"].where(rows["kind"] != "clean"), count=np.arange(len(rows)), dataset="cifar10"
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -104,6 +106,7 @@ def test_a_dot_stands_at_the_mean_auroc_of_each_line() -> None:
                 assert len(marks[f"{seen}/{method}/{kind}/{score}/seeds"].get_xdata()) == 2
         assert f"{seen}/chance" in marks
         assert not [gid for gid in marks if "contradicted" in gid or "/clean/" in gid]
+    assert figure.get_suptitle().endswith("each kind of example: CIFAR-10")
     low, high = figure.axes[0].get_xlim()
     assert low < rows["auroc"].min()
     assert high > rows["auroc"].max()
