@@ -11,7 +11,7 @@
 # %%
 import pandas as pd
 
-from robustdl_lib import data, frames, gradients, plots, summary, sweeps
+from robustdl_lib import data, frames, gradients, noise_plots, plots, summary, sweeps
 from robustdl_lib.registry import METHODS, NOISES
 
 # %% tags=["parameters"]
@@ -61,7 +61,7 @@ rates.round(1)
 # row stands out there, the noise has a direction, and the wrong labels of that class agree with each other.
 
 # %%
-plots.FIGURES["transitions"](frames.transition_rows([config.noise], dataset=config.dataset, seed=seeds[0]))
+noise_plots.transitions(frames.transition_rows([config.noise], dataset=config.dataset, seed=seeds[0]))
 
 # %% [markdown]
 # ## Can it be learnt?
@@ -126,9 +126,13 @@ looks["clean fitted (%)"] = noisy["clean_acc"].round(1)
 looks.set_index("method")
 
 # %% [markdown]
-# In the committed rows (asymmetric noise, four labels in ten of five digits wrong) the order of the talk's symmetric
-# setting does not simply carry over; compare with the table of
-# [notebook 03](03_training_under_noise.ipynb), which has the same methods, network and seeds.
+# In the committed rows (asymmetric noise: in five of the ten digits four labels in ten are wrong, a fifth of all) the
+# order of [notebook 03](03_training_under_noise.ipynb) is turned around. There, under symmetric noise with twice as many
+# wrong labels, DM ended first and CCE next to last; here **DM ends last**, though it loses least from its best epoch: it
+# starts late and fits fewest of the clean labels. A likely reason: once the network knows the look-alikes, a wrong label
+# that many examples share has a middling $p_y$, and so has a hard clean one; a weight that is a function of $p_y$ cannot
+# tell them apart. All methods fit a good part of the wrong labels, and the spread over three seeds is
+# as large as most differences, so read the order of the first three with care.
 #
 # ## Checks
 
@@ -138,6 +142,11 @@ assert not drawn.test.mislabelled.any()
 assert ((noisy["last_mean"] >= 0) & (noisy["last_mean"] <= 100)).all()
 assert (noisy["seeds"] == len(seeds)).all()
 assert (noisy["oracle_mean"] >= noisy["last_mean"]).all()
+committed = shelf == "reference" and profile == "quick" and config.dataset == "digits" and not budget
+if committed and methods == ["cce", "gce", "dm", "proselflc"] and seeds == [0, 1, 2] and noise == "asymmetric:0.4":
+    last, lost = (noisy.set_index("method")[name] for name in ("last_mean", "lost"))
+    assert last.idxmin() == "dm" == lost.idxmin()
+    assert (noisy["fit_wrong"] > 30).all()
 if config.noise == "asymmetric:0.4" and config.dataset == "digits":
     touched = rates[rates["wrong"] > 0]
     assert set(touched.index) == {"2", "3", "5", "6", "7"}
