@@ -72,15 +72,15 @@ shown.unstack("noise").swaplevel(axis=1)[noises].rename(index=names)
 plots.FIGURES["suspects_found"](study)
 
 # %% [markdown]
-# **Under symmetric noise every ranking is good, the robust ones nearly perfect.** A wrong label there agrees with no other: whatever
-# the network learns from the rest contradicts it. Confident learning is last, and pays for its folds: its networks have
-# learnt from two thirds of the data, memorised wrong labels of their own, and are less sure of the right ones.
+# **Under symmetric noise every ranking is good, the robust ones nearly perfect.** A wrong label there agrees with no other:
+# whatever the network learns from the rest contradicts it. Confident learning is last here, and pays for its folds: its
+# networks have learnt from two thirds of the data, have memorised wrong labels of their own, and are less sure of the right ones.
 #
-# **Under asymmetric noise the order turns round.** Four in ten examples of a class are given its look-alike, all the same one.
-# They agree with each other, and a method that trusts what many examples agree on (GCE, DM) takes sides: where it
-# sides with the wrong labels it contradicts the right ones, at the very top of its ranking. The curves of GCE and DM begin low
-# for that reason. Cross entropy, which looks hardest at whatever it does not fit, hesitates between both longest, and its
-# dynamics rank best. **The better learner is not the better detector.**
+# **Under asymmetric noise the order turns round.** Four in ten examples of a class are given its look-alike, always the same
+# one. They agree with each other, and a method that trusts what many examples agree on takes sides: where GCE or DM sides with
+# the wrong labels it contradicts the right ones, and these stand at the top of its ranking, which is why its curve begins low. Which
+# side it takes differs from seed to seed, hence the large deviations. Cross entropy, which looks hardest at whatever it does not fit,
+# wavers between both, and its dynamics rank best. **The better learner is not the better detector.**
 #
 # ### Which epochs?
 #
@@ -113,7 +113,7 @@ acted.rename(columns={"precision": "precision (%)", "recall": "recall (%)"}).ren
 
 # %% [markdown]
 # Under symmetric noise all act on about as many labels as are wrong, and mostly on these. Under asymmetric noise a
-# quarter to two fifths of what is acted on is right: acting there costs good labels. Training dynamics of cross entropy are careful
+# quarter to a half of what is acted on is right: acting there costs good labels. Training dynamics of cross entropy are careful
 # (high precision, low recall); confident learning finds more, at more false alarms.
 #
 # ## Act, and train again
@@ -137,17 +137,27 @@ accuracy = [f"{mean:.1f} ± {std:.1f}" for mean, std in zip(last["mean"], last["
 pd.DataFrame({"test accuracy (%)": accuracy, "wrong labels after (%)": last["wrong"].round(1)}, last.index)
 
 # %% [markdown]
-# Read each panel from the grey point.
-#
-# - **Symmetric noise: the model alone does nearly all.** A robust method on the noisy labels gains more than plain training on mended ones.
-#   Both together come close to clean labels: what GCE suspects is wrong, what it suggests is right, and the second
-#   training has an easy task.
-# - **Asymmetric noise: the model alone does nothing.** GCE and DM end where cross entropy does, or below. Acting on the data helps,
-#   most with confident learning, whose suspects are dropped. A robust method throughout cannot repair what it has
-#   taken sides in.
-# - **Dropping or correcting?** Correcting keeps all examples but writes the network's errors into the labels, and a plain network then
-#   learns those too. It pays only where suggestions are nearly always right (GCE under symmetric noise). The last
-#   column says why: after correcting more wrong labels are left than after dropping.
+# Seeds draw other wrong labels, and differ by more than some of the ways do. What can be trusted is what comes out in every
+# seed: the gain over cross entropy on the same noisy labels, in points.
+
+# %%
+seeds = 100 * ordered[ordered["noise"] != "none"].pivot_table(
+    index=["noise", *ways], columns="seed", values="test_acc", observed=True
+)
+plain = seeds.xs("neither", level="approach").groupby("noise").first()
+gains = seeds.sub(plain.reindex(seeds.index.get_level_values("noise")).to_numpy()).drop("neither", level="approach")
+gains.loc[noises].round(1)
+
+# %% [markdown]
+# - **Symmetric noise: all ways gain, and the model alone gains nearly all there is.** Plain training on what its own dynamics leave
+#   over comes as far as a robust method on the noisy labels. Both together reach clean labels within a point: what GCE
+#   suspects is wrong, what it suggests is right, and the second training has an easy task.
+# - **Asymmetric noise: a robust method alone gains nothing, in no seed; acting on the data gains in every seed**, some points of
+#   the sixteen that are lost. Both together are a lottery: a robust method throughout cannot repair what it has taken
+#   sides in.
+# - **Dropping or correcting?** Correcting keeps all examples but writes the network's errors into the labels, and the next network
+#   learns those too: more wrong labels are left than after dropping. With confident learning that costs three points.
+#   Correcting pays only where suggestions are nearly always right (dynamics under symmetric noise), and little then.
 #
 # So neither half of the equation replaces the other: which one pays depends on whether wrong labels agree with each other.
 #
@@ -210,21 +220,24 @@ print("examples, actions and files are accounted for")
 means = last["mean"]
 auroc = quality["auroc"]["mean"]
 if rows == "reference":
-    symmetric, asymmetric = means.loc["symmetric:0.4"], means.loc["asymmetric:0.4"]
+    symmetric, asymmetric = gains.loc["symmetric:0.4"], gains.loc["asymmetric:0.4"]
     assert auroc.loc["symmetric:0.4"].min() > 0.95
     assert auroc.loc["asymmetric:0.4"].idxmax() == "dynamics cce"
-    assert symmetric["model-centric"].min() > symmetric["neither"].max() + 5
-    assert symmetric["both"].max() > symmetric["data-centric"].max()
-    assert asymmetric["model-centric"].max() < asymmetric["neither"].max() + 3
-    assert asymmetric["data-centric"].max() > asymmetric["model-centric"].max() + 3
-    assert (means.xs("drop", level="action") >= means.xs("correct", level="action") - 1).sum() >= 4
-    print("the order of approaches is as the text says, with margins")
+    assert (symmetric > 3).all(axis=None)
+    assert means.loc["symmetric:0.4"].loc["both"].max() > means.loc["none"].max() - 1
+    assert (asymmetric.loc["model-centric"] <= 0.5).all(axis=None)
+    assert (asymmetric.loc["data-centric"] > 1).all(axis=None)
+    assert asymmetric.loc["both"].min(axis=None) < 0
+    assert asymmetric.loc["both"].max(axis=None) > 5
+    left = last["wrong"]
+    assert (left.xs("drop", level="action") < left.xs("correct", level="action")).all()
+    print("what the text says of every seed holds in every seed")
 
 # %% [markdown]
 # ## Summary
 #
 # - How long a label was contradicted in training tells wrong from right ones, without a threshold; how well depends on whether wrong labels agree.
-# - Symmetric noise: change the model, and the data last. Asymmetric noise: a robust method gains nothing, dropping suspects does.
+# - Symmetric noise: a robust model gains nearly all, and data and model together the rest. Asymmetric noise: only acting on the data gains.
 # - Correcting helps where the suggestions are nearly perfect and does harm elsewhere; when in doubt, drop, or better: look.
 #
 # ## Exercises
