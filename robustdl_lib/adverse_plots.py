@@ -87,12 +87,17 @@ def noises(df: pd.DataFrame) -> Figure:
     return chart
 
 
-def detection(df: pd.DataFrame) -> Figure:
+def know_the_unknown_cifar10(df: pd.DataFrame) -> Figure:
+    """Draw :func:`detection` of the study of this name."""
+    return detection(df, "know_the_unknown_cifar10")
+
+
+def detection(df: pd.DataFrame, name: str = "know_the_unknown") -> Figure:
     """Draw how well each score tells each kind from clean examples: AUROC, a dot a method, a small one a seed.
 
     df: columns dataset (one), method, seed, seen, kind, score, auroc; other kinds and scores are left out.
     """
-    rows = require("know_the_unknown", df, DETECTION_COLUMNS)
+    rows = require(name, df, DETECTION_COLUMNS)
     looks, words = styles(rows["method"]), labels(rows["method"])
     chart, axes = canvas(1, len(SEEN), (10.4, 4.4), sharex=True, sharey=True)
     lines = [(kind, score) for kind in KINDS for score in SCORES]
@@ -106,6 +111,8 @@ def detection(df: pd.DataFrame) -> Figure:
                 _dots(ax, values, place + 0.18 * (2 * turn - len(looks) + 1), look, f"{seen}/{method}/{'/'.join(line)}")
         ax.set_xlabel("AUROC against clean examples (0.5: no better than chance)")
     shown = rows.loc[rows["kind"].isin(KINDS) & rows["score"].isin(SCORES), "auroc"]
+    axes[0].set_ylabel("what is asked of each kind of example")
+    axes[0].yaxis.set_label_coords(-0.36, 0.5)
     axes[0].set_xlim(min(0.4, shown.min() - 0.03), 1.02)
     _name_lines(axes[0], lines)
     handles = [sample(words[method], **look.dot(marker=look.marker, markersize=7)) for method, look in looks.items()]

@@ -294,11 +294,14 @@ FIGURES.register(
     rows=partial(studies.rows, "transitions_cifar10n"),
     columns=adverse_plots.NOISE_COLUMNS,
 )(adverse_plots.noises)
-for _study in ("know_the_unknown", "know_the_unknown_cifar10"):
+for _study, _draw in (
+    ("know_the_unknown", adverse_plots.detection),
+    ("know_the_unknown_cifar10", adverse_plots.know_the_unknown_cifar10),
+):
     FIGURES.register(
         _study,
         label=STUDIES.entry(_study).label,
         source=STUDIES.entry(_study).source,
         rows=partial(studies.rows, _study),
         columns=adverse_plots.DETECTION_COLUMNS,
-    )(adverse_plots.detection)
+    )(_draw)
