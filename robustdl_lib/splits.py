@@ -109,8 +109,8 @@ def clustered(
 
     Clusters are single linkage (:func:`clusters`); distance in (0, 2] between descriptors. The seed orders the
     clusters; each is held back if its classes have room, first within their share of ``size``, then within twice
-    that, so every class keeps most of its examples. The best of a few orders is taken; one cluster more or less
-    would not bring it nearer to ``size``. A cluster larger than twice its class's share is always kept.
+    that, so every class keeps most of its examples. The best of a few orders is taken; no further cluster would
+    bring it nearer to ``size``. A cluster larger than twice its class's share is always kept.
     Raises ValueError without features, and, saying which distance would do, when whole clusters miss ``size`` by
     more than a tenth of it: in most cases because one cluster holds nearly all.
     """

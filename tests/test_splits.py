@@ -124,6 +124,14 @@ def test_clusters_are_never_cut_and_no_single_one_would_bring_the_size_nearer(si
     assert all(abs(len(held) + more - size) >= miss for more in others if len(held) + more <= room)
 
 
+@pytest.mark.parametrize(("size", "nearest"), [(40, 40), (43, 40), (48, 50)])
+def test_the_last_cluster_may_be_one_too_many_where_that_is_nearer(size, nearest):
+    groups = np.repeat(np.arange(10), 10)
+    centres = np.eye(10, dtype=np.float32)[groups]
+    _, held = splits.cut("clustered:distance=0.5", np.arange(100), np.zeros(100), size, 0, lambda: centres)
+    assert len(held) == nearest
+
+
 def test_a_stretch_is_of_neighbours():
     labels = np.arange(50) % 2
     for seed in range(5):
@@ -227,6 +235,14 @@ def test_small_distances_are_exact_where_float32_products_are_not():
     exact = np.linalg.norm(a.astype(float) - b)
     for _, apart in (splits.near_duplicates(a, b, distance=1e-3), splits.nearest(a, b)):
         assert apart[0] == pytest.approx(exact, rel=1e-12)
+
+
+def test_the_nearest_of_many_is_found_where_float32_calls_them_equal():
+    a, steps = vectors(1, 192), np.linspace(3e-4, 1e-5, 60, dtype=np.float32)[:, None]
+    b = a + steps * vectors(60, 192, seed=5)
+    exact = np.linalg.norm(a.astype(float) - b, axis=1)
+    which, _ = splits.nearest(a, b)
+    assert which[0] == exact.argmin() == 59
 
 
 def test_of_equals_the_first_is_nearest():
