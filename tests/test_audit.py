@@ -1,5 +1,6 @@
 """An audit from the folder to the page: what is found, what is written and where, and what is refused before work."""
 
+import base64
 import hashlib
 import json
 from collections.abc import Callable
@@ -280,3 +281,28 @@ def test_the_command_prints_plain_lines_and_where_the_page_is(tmp_path: Path, or
     assert lines[-1] == str(tmp_path / "out" / "audit.html")
     assert "\r" not in done.output
     assert (tmp_path / "out" / "suspects.csv").read_text().startswith("rank,row,file,given,suggested,p_y,mean_p_y")
+
+
+def test_a_csv_of_files_is_audited_with_pictures_of_the_files(tmp_path: Path, oracle: Any) -> None:
+    root = digit_folder(tmp_path / "photos")
+    files = sorted(str(path.relative_to(tmp_path)) for path in root.rglob("*.png"))
+    words = ["file,label", *(f"{name},{name.split('/')[1]}" for name in files)]
+    (tmp_path / "labels.csv").write_text("\n".join(words))
+    oracle({"photos/zero/0.png": "two"})
+    found = audit.run(f"csv:path={tmp_path / 'labels.csv'}", into=tmp_path / "report", say=Silent)
+    assert found.table["file"][0] == "photos/zero/0.png"
+    page = (found.folder / "audit.html").read_text()
+    assert base64.b64encode(audit.audit_page.thumbnail(root / "zero" / "0.png")).decode() in page
+
+
+def test_evil_names_of_folders_do_no_harm(tmp_path: Path, oracle: Any) -> None:
+    root = digit_folder(tmp_path / "photos")
+    (root / "one").rename(root / "<script>alert(1)<")
+    (root / "zero" / "1.png").rename(root / "zero" / "{{cards}}'\"<img src=x>.png")
+    oracle({"zero/{{cards}}'\"<img src=x>.png": "two"})
+    found = audit.run(f"folder:path={root}", say=Silent)
+    page = (found.folder / "audit.html").read_text()
+    assert "<script>alert(1)" not in page
+    assert "<img src=x" not in page
+    assert "{{cards}}&#x27;&quot;&lt;img src=x&gt;.png" in page
+    assert "<script>alert(1)<" in set(found.table["given"])
