@@ -42,6 +42,8 @@ FAR = 3.5
 """A modified z-score above it is an outlier. Source: Iglewicz and Hoaglin 1993, section 3.3."""
 PAIR, TWICE, HALF = 0.8, 2.0, 0.5
 """Ambiguous: two classes share PAIR of the probability, neither has TWICE the other's. Outlier: none has HALF."""
+TRUSTED = 0.5
+"""Networks that predict fewer of the labels left out know too little to call a label wrong."""
 Say = Callable[[str], Any]
 
 
@@ -112,8 +114,7 @@ def run(
 
 def summary(found: Audit) -> str:
     """Return what an audit found and where it lies, in a few lines."""
-    judged = f"\n{_judged(found.quality)}" if found.quality else ""
-    return f"{audit_page.lead(counts(found.table))}{judged}\n{found.folder / 'audit.html'}"
+    return "\n".join([audit_page.lead(counts(found.table)), *_remarks(found), str(found.folder / "audit.html")])
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -317,15 +318,30 @@ def _quality(loaded: data.Data, table: pd.DataFrame) -> dict[str, Any]:
     return row | {"wrong": int(wrong.sum()), "corrected": float(right[hit].mean()) if hit.any() else np.nan}
 
 
+def _remarks(found: Audit) -> list[str]:
+    """Return what has to be said beside the counts: how far to trust them, and how right they are if that is known."""
+    agreed = _predicted(found.table)
+    doubt = (
+        f"Only {agreed:.0%} of the labels were predicted by the network that had not seen them: the flags mean little, "
+        "so train longer (--epochs), a larger network (--model), or on more images."
+    )
+    return [doubt] * (agreed < TRUSTED) + ([_judged(found.quality)] if found.quality else [])
+
+
+def _predicted(table: pd.DataFrame) -> float:
+    """Return the share of given labels that are the likeliest class out of sample."""
+    return float((table["p_y"] == table["max_p"]).mean())
+
+
 def _judged(quality: Mapping[str, Any]) -> str:
-    """Say the quality of an audit on labels that were corrupted on purpose."""
+    """Say the quality of an audit on labels whose truth is known."""
     if not quality["wrong"]:
-        return "No label was made wrong on purpose, so there is nothing to find."
+        return "The truth is known here: no label is wrong, so there is nothing to find."
     numbers = {name: f"{100 * quality[name]:.1f} %" for name in ("precision", "recall", "corrected")}
     return (
-        f"{quality['wrong']} labels were made wrong on purpose: of those flagged {numbers['precision']} are wrong "
-        f"(precision), of the wrong ones {numbers['recall']} are flagged (recall), for {numbers['corrected']} of these "
-        f"the true class is suggested; AUROC of the ranking {quality['auroc']:.3f}."
+        f"The truth is known here: {quality['wrong']} labels are wrong. Of those flagged {numbers['precision']} are "
+        f"wrong (precision), of the wrong ones {numbers['recall']} are flagged (recall), for {numbers['corrected']} of "
+        f"these the true class is suggested; AUROC of the ranking {quality['auroc']:.3f}."
     )
 
 
@@ -338,15 +354,14 @@ def _facts(cfg: RunConfig, loaded: data.Data, table: pd.DataFrame, parts: int, t
     """Return what was done, in words for the page."""
     labels = loaded.train.labels.numpy()
     method = METHODS.parse(cfg.method)
-    agreed = float((table["p_y"] == table["max_p"]).mean())
     facts = {
         "data": f"{cfg.dataset}: {len(labels)} images, {len(loaded.classes)} classes",
         "trained by": f"{method.label} ({method.entry.source}), {cfg.model}, seed {cfg.seed}",
         "trainings": f"{parts}, of {cfg.epochs} epochs with {cfg.batch_size} images a step, each without one fold",
-        "predicted out of sample": f"{100 * agreed:.1f} % of the given labels",
+        "predicted out of sample": f"{100 * _predicted(table):.1f} % of the given labels",
     }
     if cfg.noise != "none":
-        facts["labels made wrong on purpose"] = f"{cfg.noise}, {100 * loaded.noise.rate:.1f} % of the labels"
+        facts["noise, to try the audit"] = f"{cfg.noise}, {100 * loaded.noise.rate:.1f} % of the labels"
     return facts | ({"left out": "; ".join(told)} if told else {})
 
 
@@ -363,8 +378,8 @@ def _picture(cfg: RunConfig, source: Source, loaded: data.Data, row: int) -> byt
 def _write(found: Audit, shown: pd.DataFrame, pictures: list[bytes], provenance: Mapping[str, Any]) -> None:
     """Write the three files, all or none half-written."""
     rows = found.table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode(errors="replace")
-    numbers, judged = counts(found.table), _judged(found.quality) if found.quality else ""
-    page = audit_page.page(f"Audit of {_name(found.cfg)}", found.facts, shown, pictures, counts=numbers, judged=judged)
+    numbers, title = counts(found.table), f"Audit of {_name(found.cfg)}"
+    page = audit_page.page(title, found.facts, shown, pictures, counts=numbers, remarks=_remarks(found))
     said = {"config": found.cfg.model_dump(mode="json"), "facts": dict(found.facts), "counts": numbers}
     said |= {"quality": {name: value for name, value in found.quality.items() if value == value}}
     contents = {"suspects.csv": rows, "audit.html": page.encode(errors="replace")}

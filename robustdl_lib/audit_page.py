@@ -47,14 +47,14 @@ def page(
     pictures: Sequence[bytes],
     *,
     counts: Mapping[str, int],
-    judged: str = "",
+    remarks: Sequence[str] = (),
 ) -> str:
     """Return the page as one HTML document, the same text for the same input.
 
     table: the suspects to show, in their order, with the columns rank, file, given, suggested, p_y, mean_p_y,
     entropy, max_p, flags (names of :data:`FLAGS` parted by "; ") and twin; pictures: a PNG for each. ``counts`` holds
-    the number of ``examples`` that were audited and of those with each flag, ``judged`` what came out where the truth
-    is known. Raises ValueError where table and pictures do not go together.
+    the number of ``examples`` that were audited and of those with each flag, ``remarks`` are said below them. Raises
+    ValueError where table and pictures do not go together.
     """
     if len(table) != len(pictures):
         raise ValueError(f"a page needs a picture a suspect, found {len(pictures)} for {len(table)}")
@@ -64,7 +64,7 @@ def page(
     words = {
         "title": escape(title),
         "lead": escape(lead(counts)),
-        "judged": f"<p>{escape(judged)}</p>" if judged else "",
+        "remarks": "".join(f"<p>{escape(remark)}</p>" for remark in remarks),
         "facts": "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items()),
         "reading": escape(READING),
         "confused": _confused(table),

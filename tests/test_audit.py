@@ -136,8 +136,8 @@ def test_labels_that_were_corrupted_on_purpose_are_judged(oracle: Any) -> None:
     assert found.quality["precision"] > 0.95
     assert found.quality["recall"] > 0.95
     assert found.quality["corrected"] > 0.95
-    assert "made wrong on purpose" in lines[-1]
-    assert "made wrong on purpose" in (found.folder / "audit.html").read_text()
+    assert "The truth is known here" in lines[-1]
+    assert "The truth is known here" in (found.folder / "audit.html").read_text()
     wrong = found.table["true"] != found.table["given"]
     assert wrong.sum() == found.quality["wrong"]
     assert json.loads((found.folder / "audit.json").read_text())["quality"]["acted"] == found.quality["acted"]
@@ -293,6 +293,17 @@ def test_a_csv_of_files_is_audited_with_pictures_of_the_files(tmp_path: Path, or
     assert found.table["file"][0] == "photos/zero/0.png"
     page = (found.folder / "audit.html").read_text()
     assert base64.b64encode(audit.audit_page.thumbnail(root / "zero" / "0.png")).decode() in page
+
+
+def test_networks_that_know_little_are_not_to_be_trusted(tmp_path: Path, oracle: Any) -> None:
+    root = digit_folder(tmp_path / "photos", classes=2)
+    lines: list[str] = []
+    for wrong, said in ((4, False), (7, True)):
+        names = [f"{name}/{number}.png" for number in range(6) for name in ("zero", "one")][:wrong]
+        oracle({name: "one" if name.startswith("zero") else "zero" for name in names})
+        found = audit.run(f"folder:path={root}", say=lines.append)
+        assert ("the flags mean little" in lines[-1]) == said
+        assert ("the flags mean little" in (found.folder / "audit.html").read_text()) == said
 
 
 def test_evil_names_of_folders_do_no_harm(tmp_path: Path, oracle: Any) -> None:

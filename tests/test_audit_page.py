@@ -47,7 +47,7 @@ COUNTS = {"examples": 60, WRONG: 3, OUTLIER: 1, AMBIGUOUS: 1, TWIN: 2}
 
 
 def html(**changes: Any) -> str:
-    words = {"counts": COUNTS, "judged": "Precision & recall.", **changes}
+    words = {"counts": COUNTS, "remarks": ["Precision & recall."], **changes}
     return audit_page.page(f"Audit of {EVIL}", {"data": EVIL}, table(), pictures(), **words)
 
 
