@@ -285,8 +285,8 @@ chosen.rename(index=lambda spec: METHODS.parse(spec).label).rename_axis(f"alpha 
 # The last point can be seen as it happens: $\alpha$ of all examples, epoch by epoch.
 
 # %%
-epochs = sorted({1, *(max(1, round(config.epochs * part)) for part in (0.1, 0.2, 0.4, 0.6, 0.8, 1.0))})
-seen = histograms[histograms["epoch"].isin(epochs) & histograms["run_id"].isin(last["run_id"])]
+moments = sorted({1, *(max(1, round(config.epochs * part)) for part in (0.1, 0.2, 0.4, 0.6, 0.8, 1.0))})
+seen = histograms[histograms["epoch"].isin(moments) & histograms["run_id"].isin(last["run_id"])]
 times = seen.pivot_table(index=["method", "epoch"], columns="p", values="count", aggfunc="sum")
 course = pd.Series({key: estimators.fit_alpha(1 - times.columns, found, c) for key, found in times.iterrows()})
 course = course.unstack().loc[specs].rename_axis("alpha after epoch", axis=1)
@@ -364,9 +364,9 @@ if committed and c == 0.3:
     guarded = [spec for spec in specs if METHODS.parse(spec).name in ("dm", "gce", "mse")]
     assert chosen["all"].idxmax() == "cce"
     assert together > 0.5
-    assert course[epochs[0]].max() - course[epochs[0]].min() < 0.1
+    assert course[moments[0]].max() - course[moments[0]].min() < 0.1
     assert course.loc["cce", config.epochs] - chosen.loc[guarded, "all"].max() > 0.2
-    late = course[config.epochs] - course[epochs[-2]]
+    late = course[config.epochs] - course[moments[-2]]
     assert late["cce"] > late[guarded].max()
 if committed:
     assert (confounded.diff(axis=1).iloc[:, 1:] > -1e-2).all(axis=None)

@@ -91,13 +91,14 @@ def class_rates(found: NoisyLabels, classes: Sequence[str]) -> pd.DataFrame:
     realised, index = 100 * found.transition.numpy(), np.arange(len(classes))
     others = np.where(np.eye(len(classes), dtype=bool), -1.0, realised)
     mostly = others.argmax(axis=1)
-    asked = np.full(len(classes), np.nan)
+    asked, clean = np.full(len(classes), np.nan), found.clean.numpy()
+    totals = np.bincount(clean[clean >= 0], minlength=len(classes))
     if found.asked is not None:
         asked = 100 * (found.asked.sum(dim=1) - found.asked.diagonal()).numpy()
     shown = others[index, mostly]
     columns = {
         "class": list(classes),
-        "examples": [int((found.clean == label).sum()) for label in index],
+        "examples": [int(count) for count in totals],
         "asked": asked,
         "wrong": realised.sum(axis=1) - realised[index, index],
         "mostly": [classes[label] if share > 0 else "-" for label, share in zip(mostly, shown, strict=True)],

@@ -106,7 +106,7 @@ def build(source: Path) -> Path:
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Strip what differs between two equal executions: times, papermill's records, widget ids."""
+    """Strip what differs between two equal executions: times, papermill's records, widget ids, pieces of prints."""
     kept = {"kernelspec": notebook.metadata["kernelspec"], "language_info": {"name": "python"}}
     notebook.metadata = nbformat.NotebookNode(kept)
     for cell in notebook.cells:
@@ -114,7 +114,21 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.metadata = nbformat.NotebookNode({"tags": tags} if tags else {})
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET_VIEW, None)  # its id is random; the picture beside it stays
+        if "outputs" in cell:
+            cell["outputs"] = _joined(cell["outputs"])
     return notebook
+
+
+def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Return the outputs with what was printed in several pieces, as a busy machine does, in one."""
+    joined: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        before = joined[-1] if joined else {}
+        if output["output_type"] == "stream" and output["name"] == before.get("name"):
+            before["text"] += output["text"]
+        else:
+            joined.append(output)
+    return joined
 
 
 def _run(path: Path, values: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from robustdl_lib import lens, summary, sweeps
+from robustdl_lib import lens, store, summary, sweeps
 from robustdl_lib.config import ConfigError
 from robustdl_lib.sweeps import Setting
 
@@ -45,7 +45,7 @@ def trained(*names: str, setting: Setting | None = None) -> pd.DataFrame:
     return summary.readable(summary.headline(sweeps.rows(runs)))
 
 
-def _committed(name: str, setting: Setting) -> Sequence[sweeps.store.Run]:
+def _committed(name: str, setting: Setting) -> Sequence[store.Run]:
     return sweeps.found(sweeps.plan(name, setting), sweeps.shelves(name, setting.home, "reference"))
 
 

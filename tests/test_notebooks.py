@@ -174,3 +174,17 @@ def test_a_changed_number_fails_nbval(small):
     tampered = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=built.parent)
     assert tampered.returncode == 1
     assert "7 0.5 x" in tampered.stdout
+
+
+def test_what_was_printed_in_pieces_is_one_piece():
+    def piece(text: str, name: str = "stdout") -> nbformat.NotebookNode:
+        return nbformat.v4.new_output("stream", name=name, text=text)
+
+    cell = nbformat.v4.new_code_cell("", outputs=[piece("a"), piece("b\n"), piece("!", "stderr"), piece("c")])
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": {"name": "python3"}})
+    found = notebooks.normalise(notebook).cells[0]["outputs"]
+    assert [(output["name"], output["text"]) for output in found] == [
+        ("stdout", "ab\n"),
+        ("stderr", "!"),
+        ("stdout", "c"),
+    ]
