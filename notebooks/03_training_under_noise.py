@@ -31,14 +31,8 @@ jobs: int = 0  # processes at a time; 0: one a core; in [0, 1024]
 # initial weights, the order of the examples, and which labels are wrong.
 
 # %%
-setting = sweeps.Setting(
-    profile=profile,
-    noise=noise or None,
-    methods=methods or None,
-    dataset=dataset or None,
-    seeds=seeds or None,
-    epochs=epochs or None,
-)
+changes = {"noise": noise, "methods": methods, "dataset": dataset, "seeds": seeds, "epochs": epochs}
+setting = sweeps.Setting(profile=profile, **{name: value for name, value in changes.items() if value})
 rows = sweeps.run("figures", profile=profile, jobs=jobs or None, shelf=shelf, quiet=True, **setting.changes())
 config = setting.config()
 noisy = rows[rows["noise"] == config.noise]

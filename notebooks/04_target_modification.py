@@ -183,14 +183,8 @@ pd.DataFrame(pull, index=[f"p_y = {float(x)}" for x in at]).T.round(2) + 0.0
 # predictions (talk, slides 34 and 35). The right panel shows the average trust that runs really had.
 
 # %%
-setting = sweeps.Setting(
-    profile=profile,
-    noise=noise or None,
-    methods=methods or None,
-    dataset=dataset or None,
-    seeds=seeds or None,
-    epochs=epochs or None,
-)
+changes = {"noise": noise, "methods": methods, "dataset": dataset, "seeds": seeds, "epochs": epochs}
+setting = sweeps.Setting(profile=profile, **{name: value for name, value in changes.items() if value})
 rows = sweeps.run("figures", profile=profile, jobs=jobs or None, shelf=shelf, quiet=True, **setting.changes())
 config = setting.config()
 noisy = rows[rows["noise"] == config.noise]

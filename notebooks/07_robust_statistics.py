@@ -241,14 +241,8 @@ pd.Series(fitted, name="alpha").to_frame().round(2)
 # all seeds together; the examples with a clean label, those with a wrong one, and all, as the method sees them.
 
 # %%
-setting = sweeps.Setting(
-    profile=profile,
-    noise=noise or None,
-    methods=methods or None,
-    dataset=dataset or None,
-    seeds=seeds or None,
-    epochs=epochs or None,
-)
+changes = {"noise": noise, "methods": methods, "dataset": dataset, "seeds": seeds, "epochs": epochs}
+setting = sweeps.Setting(profile=profile, **{name: value for name, value in changes.items() if value})
 rows = sweeps.run("figures", profile=profile, jobs=jobs or None, shelf=shelf, quiet=True, **setting.changes())
 config = setting.config()
 places = [paths.shelf(shelf, setting.home), paths.shelf("runs", setting.home)]

@@ -19,7 +19,7 @@ profile: str = "quick"  # quick, small (CIFAR-10) or smoke: the network and the 
 shelf: str = "reference"  # reference: committed rows; runs: trained here
 dataset: str = "digits"  # digits, cifar10, cifar100, folder:PATH, csv:PATH; empty: the profile's own
 noise: str = "asymmetric:0.4"  # what `python -m robustdl_lib list` names, such as instance:0.4 or matrix:PATH
-methods: list = ["cce", "gce", "dm", "proselflc"]  # specs, such as gce:q=0.5
+methods: list = ["cce", "gce", "dm", "proselflc"]  # specs, with knobs or without
 seeds: list = [0, 1, 2]  # a seed draws the weights, the order and the noise
 budget: int = 0  # passes over the training set; 0: the profile's own; in [0, 100000]
 jobs: int = 0  # processes at a time; 0: one a core; in [0, 1024]

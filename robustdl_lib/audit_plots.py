@@ -83,6 +83,7 @@ def data_and_model(df: pd.DataFrame) -> Figure:
         ax.set(xlabel="test accuracy after the last epoch (%)", ylim=(len(ways) - 0.4, -0.6))
         ax.margins(x=0.12)
     axes[0].set_yticks(range(len(ways)), list(ways.values()), fontsize=9)
+    axes[0].set_ylabel("what is changed")
     for tick, way in zip(axes[0].get_yticklabels(), ways, strict=True):
         tick.set_color(APPROACHES[way[0]].color)
     handles = [sample(name, **look.dot(markersize=7)) for name, look in APPROACHES.items()]

@@ -181,7 +181,7 @@ def test_what_was_printed_in_pieces_is_one_piece():
         return nbformat.v4.new_output("stream", name=name, text=text)
 
     cell = nbformat.v4.new_code_cell("", outputs=[piece("a"), piece("b\n"), piece("!", "stderr"), piece("c")])
-    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": {"name": "python3"}})
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": {"name": "python3", "display_name": "x"}})
     found = notebooks.normalise(notebook).cells[0]["outputs"]
     assert [(output["name"], output["text"]) for output in found] == [
         ("stdout", "ab\n"),
