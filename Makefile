@@ -19,7 +19,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env figures results executed test notebooks reference lab docs lock lint clean distclean
+.PHONY: help env figures results executed test notebooks reference studies lab docs lock lint clean distclean
 
 # A misspelt variable would be ignored in silence: NOSIE=symmetric:0.6 must not train the wrong noise.
 VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS QUIET PYTHON NAME
@@ -97,6 +97,14 @@ reference: env ## Train the committed reference anew, redraw its figures and reb
 	done
 	@$(RUN) figures --profile '$(PROFILE)' --shelf reference
 	@$(MAKE) --no-print-directory docs notebooks
+
+studies: env ## Compute the committed studies anew; those of CIFAR need its files in the data root
+	@for name in data_centric split_scores know_the_unknown missing_labels; do $(RUN) study $$name --into reference; done
+	@if [ -d '$(or $(ROBUSTDL_DATA),data)/cifar-10-batches-py' ]; then \
+	  for name in border border_pairs adverse_gallery transitions_cifar10n know_the_unknown_cifar10; do \
+	    $(RUN) study $$name --into reference; \
+	  done; \
+	else echo 'note: CIFAR is not there, so its studies stay as they are: $(RUN) download cifar10 cifar100 cifar-n'; fi
 
 lab: env ## Open the notebooks in JupyterLab
 	@.venv/bin/jupyter lab --notebook-dir=.

@@ -16,7 +16,7 @@ from robustdl_lib.registry import METHODS, NOISES
 
 # %% tags=["parameters"]
 profile: str = "quick"  # quick, small (CIFAR-10) or smoke: the network and the length of training
-shelf: str = "reference"  # reference: committed rows; runs: trained here
+rows: str = "reference"  # reference: committed rows where there are such; runs: those trained here alone
 dataset: str = "digits"  # digits, cifar10, cifar100, folder:PATH, csv:PATH; empty: the profile's own
 noise: str = "asymmetric:0.4"  # what `python -m robustdl_lib list` names, such as instance:0.4 or matrix:PATH
 methods: list = ["cce", "gce", "dm", "proselflc"]  # specs, with knobs or without
@@ -89,13 +89,13 @@ print(
 # the noisy validation set picks; all in per cent.
 
 # %%
-rows = sweeps.run("figures", profile=profile, jobs=jobs or None, shelf=shelf, quiet=True, **setting.changes())
-table = summary.headline(rows)
+runs = sweeps.run("figures", profile=profile, jobs=jobs or None, shelf=rows, quiet=True, **setting.changes())
+table = summary.headline(runs)
 print(f"{config.model}, {config.epochs} epochs, seeds {', '.join(map(str, seeds))}")
 summary.readable(table).set_index("method")
 
 # %%
-plots.FIGURES["learning_curves"](rows)
+plots.FIGURES["learning_curves"](runs)
 
 # %% [markdown]
 # Each panel is a method, with cross entropy (CCE) behind it and CCE on clean labels dashed. Where a curve falls from its
@@ -106,7 +106,7 @@ plots.FIGURES["learning_curves"](rows)
 # Of the mislabelled training examples, the share predicted as their given (wrong) and as their true class.
 
 # %%
-plots.FIGURES["fitting"](rows)
+plots.FIGURES["fitting"](runs)
 
 # %% [markdown]
 # ## Emphasis and noise
@@ -142,7 +142,7 @@ assert not drawn.test.mislabelled.any()
 assert ((noisy["last_mean"] >= 0) & (noisy["last_mean"] <= 100)).all()
 assert (noisy["seeds"] == len(seeds)).all()
 assert (noisy["oracle_mean"] >= noisy["last_mean"]).all()
-committed = shelf == "reference" and profile == "quick" and config.dataset == "digits" and not budget
+committed = rows == "reference" and profile == "quick" and config.dataset == "digits" and not budget
 if committed and methods == ["cce", "gce", "dm", "proselflc"] and seeds == [0, 1, 2] and noise == "asymmetric:0.4":
     last, lost = (noisy.set_index("method")[name] for name in ("last_mean", "lost"))
     assert last.idxmin() == "dm" == lost.idxmin()

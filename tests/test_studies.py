@@ -1,6 +1,7 @@
 """Studies on disk: kept with their checksum, computed where they lack, refused where the reference is damaged."""
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -90,3 +91,10 @@ def test_every_study_has_committed_rows(name: str, monkeypatch: pytest.MonkeyPat
     said = json.loads((studies.place("reference") / f"{name}.json").read_text())
     assert len(rows)
     assert said["provenance"]["git_revision"]
+
+
+def test_make_studies_computes_every_study() -> None:
+    """The first line of the target and its loop over CIFAR's name them all."""
+    target = (paths.ROOT / "Makefile").read_text().partition("\nstudies: ")[2].partition("\n\n")[0]
+    named = {word for names in re.findall(r"for name in (.*?);", target) for word in names.split()}
+    assert named == set(cli.STUDIES)
