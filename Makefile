@@ -76,7 +76,7 @@ executed: $(patsubst %,$(RESULTS)/notebooks/$(NAME)/%.ipynb,$(if $(filter small,
 $(RESULTS)/notebooks/$(NAME)/%.ipynb: notebooks/%.py $(LIBRARY) $(wildcard $(RESULTS)/runs/$(PROFILE)*) | env
 	@$(RUN) notebook $< $@ --where-known profile '$(PROFILE)' --where-known shelf runs --where-known noise '$(NOISE)' \
 	  --where-known methods '$(METHODS)' --where-known dataset '$(DATASET)' --where-known seeds '$(SEEDS)' \
-	  --where-known epochs '$(EPOCHS)'
+	  --where-known epochs '$(EPOCHS)' --where-known budget '$(EPOCHS)'
 
 test: env ## Check everything: style, types, library, notebooks
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
