@@ -135,7 +135,7 @@ def _assembled(cfg: RunConfig, source: Source, pool: NDArray[np.int64], rows: di
         **{name: _split(pixels, torch.from_numpy(chosen), tensors, normal) for name, chosen in rows.items()},
         num_classes=len(source.classes),
         noise=noise,
-        pad=meta["pad"],
+        pad=min(meta["pad"], max(1, source.images.shape[2] // 8)),  # 4 of 32 pixels; no more of a smaller image
         flip=meta["flip"],
         data_sha256=_sha256(source.images, source.labels),
         labels_sha256=_sha256(given),

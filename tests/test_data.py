@@ -26,7 +26,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> Source:
     images = rng.integers(0, 256, (300, 3, 6, 6), dtype=np.uint8)
     labels, rows = np.arange(300) % 3, np.arange(300)
     made = Source(images, labels, rows[:240], rows[240:], ("a", "b", "c"), 255.0, (0.5,) * 3, (0.3,) * 3)
-    DATASETS.register("benchmark", label="benchmark", source="a test", pad=1, flip=True, official_test=True)(
+    DATASETS.register("benchmark", label="benchmark", source="a test", pad=4, flip=True, official_test=True)(
         lambda: made
     )
     return made
@@ -67,6 +67,10 @@ def test_a_benchmarks_own_test_set_stays_whatever_the_split(benchmark: Source) -
         assert (test == benchmark.test).all()
         assert sorted([*train, *val]) == list(range(240))
         assert len(val) == 24
+
+
+def test_small_images_are_moved_by_an_eighth_at_most(benchmark: Source, digits: data.Data) -> None:
+    assert data.load(smoke(dataset="benchmark")).pad == digits.pad == 1
 
 
 def test_fewer_examples_are_a_stratified_part_with_the_same_noise(benchmark: Source) -> None:
