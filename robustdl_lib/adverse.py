@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from robustdl_lib.noise import MISSING, NO_CLASS
 from robustdl_lib.registry import DATASETS, NOISES, Spec, SpecError
 from robustdl_lib.sources import Source
 
@@ -23,7 +24,6 @@ Rows = NDArray[np.int64]
 KINDS = ("ordinary", "out of distribution", "ambiguous")
 """What the codes of ``kind`` say."""
 
-NO_CLASS = MISSING = -1
 CHUNK = 512
 CORNER = 3 / 8
 """Side of the corner that stands for the background, as a share of the image's side: 12 of 32 pixels."""
