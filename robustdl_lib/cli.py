@@ -213,7 +213,7 @@ def audit(dataset: str, **options: Any) -> None:
 def list_names() -> None:
     """List every method, noise, data set, model, sweep and figure with its parameters and source."""
     for table in TABLES:
-        click.echo(f"{table.kind}s".replace("ys", "ies"))
+        click.echo(table.plural)
         for name, entry in table.entries.items():
             knobs = ", ".join(f"{knob}={'...' if value is None else value}" for knob, value in entry.defaults().items())
             click.echo(f"  {name:<18} {knobs:<28} {entry.source}")

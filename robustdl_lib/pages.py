@@ -10,10 +10,8 @@ from robustdl_lib.config import ConfigError
 from robustdl_lib.sweeps import Setting
 
 MARKS = ("<!-- {}: begin -->\n", "<!-- {}: end -->")
-FOUR = ("cce", "gce", "dm:beta=12,lam=0.5", "proselflc")
 WORKED: dict[str, Setting] = {
-    "asymmetric": Setting(noise="asymmetric:0.4", methods=FOUR),
-    "instance": Setting(noise="instance:0.4", methods=FOUR),
+    **{noise.partition(":")[0]: Setting(noise=noise, methods=sweeps.WORKED_METHODS) for noise in sweeps.WORKED_NOISES},
     "human": Setting("small", noise="human:worst"),
 }
 """The settings of docs/SETTINGS.md, by the name of their table."""

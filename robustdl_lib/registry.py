@@ -149,6 +149,11 @@ class Registry(Mapping[str, Callable[..., Any]]):
             raise SpecError(f"{self.kind} {spec!r}: nothing follows the colon; its knobs are {_listing(entry)}")
         return Spec(entry, entry.check(_read_knobs(entry, text)))
 
+    @property
+    def plural(self) -> str:
+        """What the table holds, in words: methods, data sets, studies."""
+        return self.kind.removesuffix("y") + "ies" if self.kind.endswith("y") else f"{self.kind}s"
+
     def listing(self) -> str:
         """The names in use, in the order of registration."""
         return ", ".join(self.entries) or "nothing yet"

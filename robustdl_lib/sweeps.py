@@ -39,10 +39,13 @@ METHODS_SHOWN = (
     "proselflc",
 )
 SEEDS = (0, 1, 2)
-FEWER: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
-    "small": (tuple(spec for spec in METHODS_SHOWN if spec not in ("mse", "imae", "boot_hard:eps=0.5")), (0,)),
-}
-"""The methods and seeds of a profile whose runs take many minutes each; the others take all of them."""
+METHODS_OF = {"small": tuple(spec for spec in METHODS_SHOWN if spec not in ("mse", "imae", "boot_hard:eps=0.5"))}
+"""The methods of a profile whose runs take many minutes each; the others compare all that are shown."""
+SEEDS_OF = {"small": (0,)}
+"""The seeds of such a profile; the others take all."""
+WORKED_NOISES = ("asymmetric:0.4", "instance:0.4")
+WORKED_METHODS = ("cce", "gce", "dm", "proselflc")
+"""What docs/SETTINGS.md and notebook 12 show on the digits."""
 
 
 class SweepFailed(RuntimeError):
@@ -87,14 +90,14 @@ class Setting:
 
     def configs(self, methods: Sequence[str], **changes: object) -> list[RunConfig]:
         """Return a configuration for each seed and method; a seed decides weights, order and noise together."""
-        seeds = FEWER.get(self.profile, ((), SEEDS))[1] if self.seeds is None else self.seeds
+        seeds = SEEDS_OF.get(self.profile, SEEDS) if self.seeds is None else self.seeds
         return [
             self.config(method=method, seed=seed, noise_seed=seed, **changes) for seed in seeds for method in methods
         ]
 
     def headline_configs(self) -> list[RunConfig]:
         """Return the configurations of the methods to compare, in this setting's noise."""
-        return self.configs(self.methods or FEWER.get(self.profile, (METHODS_SHOWN, ()))[0])
+        return self.configs(self.methods or METHODS_OF.get(self.profile, METHODS_SHOWN))
 
     @property
     def home(self) -> str:
@@ -147,6 +150,12 @@ def relatives(*, setting: Setting) -> list[RunConfig]:
     """
     shown = {METHODS.parse(spec).name for spec in METHODS_SHOWN}
     return setting.configs([name for name in METHODS if name not in shown and name != "pseudo"])
+
+
+@SWEEPS.register("worked", label="four methods under two more noises", source="docs/SETTINGS.md")
+def worked(*, setting: Setting) -> list[RunConfig]:
+    """The settings of docs/SETTINGS.md: asymmetric and instance-dependent noise, whatever the setting's own."""
+    return [cfg for noise in WORKED_NOISES for cfg in setting.configs(WORKED_METHODS, noise=noise)]
 
 
 def plan(name: str, setting: Setting) -> list[RunConfig]:
