@@ -20,15 +20,15 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-import torch
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count
 from numpy.typing import NDArray
 from pydantic import Field
 from tqdm import tqdm
 
-from robustdl_lib import audit_plots, data, folds, paths, store, studies, suspects, sweeps
+from robustdl_lib import audit_plots, data, folds, paths, store, studies, suspects
 from robustdl_lib.config import RunConfig, profile_config
-from robustdl_lib.registry import FIGURES, STUDIES, Entry, add, additions
+from robustdl_lib.processes import spread
+from robustdl_lib.registry import FIGURES, STUDIES
 from robustdl_lib.train import train
 
 NOISES = ("symmetric:0.4", "asymmetric:0.4")
@@ -254,18 +254,6 @@ def _once(key: bytes, learn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def _together(task: Callable[[Any], Any], items: Sequence[Any], words: str) -> list[Any]:
     """Return the task's result of each item, in their order, computed in a process a core, one thread each."""
-    calls = [delayed(_alone)(task, item, os.getpid(), additions()) for item in items]
-    pool = Parallel(n_jobs=min(cpu_count(), len(items)), batch_size=1, return_as="generator")
     every = 0.5 if sys.stderr.isatty() else 30.0
-    return list(tqdm(pool(calls), total=len(items), desc=words, mininterval=every, maxinterval=every))
-
-
-def _alone(task: Callable[[Any], Any], item: Any, parent: int, extras: list[Entry]) -> Any:
-    sweeps._follow(parent)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    add(extras)
-    try:
-        return task(item)
-    finally:
-        torch.set_num_threads(before)
+    found = spread(task, [(item,) for item in items], cpu_count())
+    return list(tqdm(found, total=len(items), desc=words, mininterval=every, maxinterval=every))

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy.ndimage import shift
@@ -20,6 +20,7 @@ from sklearn.model_selection import train_test_split
 from robustdl_lib import data, split_plots, splits, studies
 from robustdl_lib.config import RunConfig
 from robustdl_lib.noise import corrupt
+from robustdl_lib.processes import spread
 from robustdl_lib.registry import FIGURES, STUDIES
 from robustdl_lib.sources import Source, statistics
 from robustdl_lib.style import render
@@ -59,7 +60,7 @@ def split_scores(*, seeds: Annotated[int, Field(ge=1)] = 3, epochs: Annotated[in
         for seed in range(seeds)
     ]
     tasks += [("digits", 0.0, split, seed) for split in DIGIT_SPLITS for seed in range(seeds)]
-    found = Parallel(n_jobs=min(cpu_count(), len(tasks)))(delayed(_scores)(*task, epochs) for task in tasks)
+    found = spread(_scores, [(*task, epochs) for task in tasks], cpu_count())
     return pd.DataFrame([row for rows in found for row in rows])
 
 

@@ -1,27 +1,24 @@
 """Many runs: a name becomes a list of configurations, and what the store lacks is trained, several at a time."""
 
 import hashlib
-import os
 import re
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter
 from typing import Any
 
 import pandas as pd
-import torch
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count
 from tqdm import tqdm
 
 from robustdl_lib import paths, store
 from robustdl_lib.config import ConfigError, RunConfig, profile_config
 from robustdl_lib.data import load, load_source
-from robustdl_lib.registry import METHODS, SWEEPS, Entry, add, additions
+from robustdl_lib.processes import spread
+from robustdl_lib.registry import METHODS, SWEEPS
 from robustdl_lib.sources import Source
 from robustdl_lib.train import TrainingFailed, fit, resolve_device
 
@@ -225,14 +222,11 @@ def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bo
     store.clear_leftovers(shelf)
     threads = max(1, cpu_count() // jobs)  # of the jobs asked for: a resumed sweep computes as the first did
     sources = {name: load_source(name) for name in dict.fromkeys(cfg.dataset for cfg in configs)}
-    calls = [delayed(_attempt)(cfg, shelf, threads, os.getpid(), additions(), sources[cfg.dataset]) for cfg in configs]
+    calls = [(cfg, shelf, sources[cfg.dataset]) for cfg in configs]
     failures: list[str] = []
     with _progress(len(configs), quiet) as done:
         try:
-            pool = Parallel(  # the pixels go to the processes as one memory map, which mode "c" keeps from changing
-                n_jobs=min(jobs, len(configs)), batch_size=1, return_as="generator_unordered", mmap_mode="c"
-            )
-            for cfg, outcome in pool(calls):
+            for cfg, outcome in spread(_attempt, calls, jobs, threads, ordered=False):
                 done.update()
                 done.set_postfix_str(f"{cfg.method} {outcome}", refresh=False)
                 failures += [f"{cfg.method} on {cfg.noise}, seed {cfg.seed}: {outcome}"] * isinstance(outcome, str)
@@ -265,38 +259,17 @@ def _default_jobs(device: str) -> int:
     return cpu_count() if resolve_device(device).type == "cpu" else min(4, cpu_count())
 
 
-def _attempt(
-    cfg: RunConfig, shelf: Path, threads: int, parent: int, extras: list[Entry], source: Source
-) -> tuple[RunConfig, Any]:
-    """In a process of its own: train one run; return its accuracy in per cent, or in words why it failed."""
-    _follow(parent)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    add(extras)
+def _attempt(cfg: RunConfig, shelf: Path, source: Source) -> tuple[RunConfig, Any]:
+    """Train one run; return its accuracy in per cent, or in words why it failed."""
     try:
         return cfg, round(100 * train_one(cfg, shelf, source=source), 1)
     except (TrainingFailed, ValueError, OSError) as error:
         return cfg, str(error)
     except Exception as error:  # a mistake in a loss of one's own costs its run, not the sweep
         return cfg, f"{type(error).__name__}: {error}"
-    finally:
-        torch.set_num_threads(before)
 
 
 def _progress(total: int, quiet: bool) -> tqdm:
     """A bar on a terminal; a line every half minute elsewhere; nothing when quiet."""
     interval = 0.5 if sys.stderr.isatty() else 30.0
     return tqdm(total=total, desc="training", unit="run", disable=quiet, mininterval=interval, maxinterval=interval)
-
-
-@cache
-def _follow(parent: int) -> None:
-    """End this process when ``parent`` is gone, however it died, so that no orphan goes on training."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            sleep(1.0)
-        os._exit(1)
-
-    if os.getpid() != parent:
-        threading.Thread(target=watch, daemon=True).start()

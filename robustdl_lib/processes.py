@@ -1,0 +1,51 @@
+"""Work spread over processes: each has its share of threads, knows what was registered, and ends with its parent."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from time import sleep
+from typing import Any
+
+import torch
+from joblib import Parallel, delayed
+
+from robustdl_lib.registry import Entry, add, additions
+
+
+def spread(
+    task: Callable[..., Any], calls: Sequence[tuple[Any, ...]], jobs: int, threads: int = 1, *, ordered: bool = True
+) -> Iterator[Any]:
+    """Yield ``task(*call)`` of each call, computed in at most ``jobs`` processes of ``threads`` threads at a time.
+
+    Results come in the order of the calls, or as they end where not ``ordered``. With one job everything runs in
+    this process. Large arrays in the calls go to the processes as one memory map, which mode ``c`` keeps from
+    changing. Raises what a task raises, and BrokenProcessPool where a process was killed.
+    """
+    kind = "generator" if ordered else "generator_unordered"
+    pool = Parallel(n_jobs=min(jobs, len(calls)), batch_size=1, return_as=kind, mmap_mode="c")
+    return iter(pool(delayed(_in_process)(task, call, threads, os.getpid(), additions()) for call in calls))
+
+
+def _in_process(task: Callable[..., Any], call: tuple[Any, ...], threads: int, parent: int, extras: list[Entry]) -> Any:
+    _follow(parent)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    add(extras)
+    try:
+        return task(*call)
+    finally:
+        torch.set_num_threads(before)
+
+
+@cache
+def _follow(parent: int) -> None:
+    """End this process when ``parent`` is gone, however it died, so that no orphan goes on training."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            sleep(1.0)
+        os._exit(1)
+
+    if os.getpid() != parent:
+        threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,65 @@
+"""Work over processes: in order, with the threads asked for, with what was registered, and one map of large arrays."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from robustdl_lib.processes import spread
+from robustdl_lib.registry import METHODS
+
+
+def double(value: int) -> tuple[int, int, int]:
+    return 2 * value, os.getpid(), torch.get_num_threads()
+
+
+def mapped(array: np.ndarray) -> bool:
+    array[0] = 1  # the process may write, and nobody else sees it
+    return "joblib_memmapping" in Path("/proc/self/maps").read_text()
+
+
+def known(name: str) -> bool:
+    return name in METHODS
+
+
+def refuse(value: int) -> None:
+    raise ValueError(f"{value} is refused")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_results_come_in_the_order_of_the_calls(jobs: int) -> None:
+    found = list(spread(double, [(value,) for value in range(6)], jobs))
+    assert [value for value, _, _ in found] == [0, 2, 4, 6, 8, 10]
+    assert {pid == os.getpid() for _, pid, _ in found} == {jobs == 1}
+
+
+def test_unordered_results_are_the_same_ones() -> None:
+    assert sorted(value for value, _, _ in spread(double, [(value,) for value in range(6)], 2, ordered=False)) == [
+        *range(0, 12, 2)
+    ]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_task_has_its_threads_and_this_process_keeps_its_own(jobs: int) -> None:
+    before = torch.get_num_threads()
+    assert {threads for _, _, threads in spread(double, [(1,), (2,)], jobs, threads=3)} == {3}
+    assert torch.get_num_threads() == before
+
+
+def test_large_arrays_are_one_map_that_nobody_changes() -> None:
+    array = np.zeros(2**20, dtype=np.int64)
+    assert list(spread(mapped, [(array,), (array,)], 2)) == [True, True]
+    assert not array.any()
+
+
+def test_what_was_registered_here_is_known_there() -> None:
+    METHODS.register("here", label="Here", source="a test", role="loss")(lambda logits, target: logits[:, 0])
+    assert list(spread(known, [("here",), ("cce",)], 2)) == [True, True]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_a_task_raises_is_raised(jobs: int) -> None:
+    with pytest.raises(ValueError, match="2 is refused"):
+        list(spread(refuse, [(2,)] * 2, jobs))
