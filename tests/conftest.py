@@ -89,6 +89,15 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """One browser for all tests of pages; imported here, for the other tests need none."""
+    from browser import started
+
+    with started() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
 def digits() -> data.Data:
     """The digits with 40 % symmetric noise, as the smoke profile loads them."""
     return data.load(smoke())

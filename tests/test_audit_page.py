@@ -1,28 +1,20 @@
 """The page of an audit: its words without a browser, and its filters, order and looks in one."""
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from browser import DESK, PHONE, Tab, in_browser
 from conftest import one_sentence
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from robustdl_lib import audit_page
 from robustdl_lib.audit_page import AMBIGUOUS, FLAGS, OUTLIER, TWIN, WRONG
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = ("background-networking", "component-update", "sync")
-ALONE = "--host-resolver-rules=MAP * ~NOTFOUND"  # without it the browser looks up its maker's hosts
-SWITCHES = ["--no-sandbox", "--disable-gpu", "--no-first-run", ALONE, *(f"--disable-{name}" for name in QUIET)]
-WHY = "no Chromium found, so no test in a browser ran: apt-get install chromium (or google-chrome)"
 EVIL = '<script>alert("x")</script>'
-needs_browser = pytest.mark.skipif(BROWSER is None, reason=WHY)
 
 
 def table() -> pd.DataFrame:
@@ -123,31 +115,11 @@ def test_pictures_are_of_display_size(tmp_path: Path) -> None:
         audit_page.thumbnail(tmp_path / "no.png")
 
 
-class Tab:
-    """The page in a tab without a network: what it asked for and complained about."""
-
-    def __init__(self, browser: Any, path: Path, width: int, scheme: str = "light") -> None:
-        size = {"width": width, "height": 800}
-        self.page = browser.new_context(viewport=size, color_scheme=scheme, offline=True).new_page()
-        self.page.set_default_timeout(20_000)
-        self.told: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.told.append(message.text))
-        self.page.on("pageerror", lambda error: self.told.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.told.append(dialog.message))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(path.as_uri())
+class Page(Tab):
+    """The page of an audit in a tab."""
 
     def shown(self) -> list[int]:
-        return [int(card.get_attribute("data-rank")) for card in self.page.locator("#grid > li:visible").all()]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=SWITCHES, timeout=60_000)
-        yield browser
-        browser.close()
+        return [int(card.get_attribute("data-rank")) for card in self.tab.locator("#grid > li:visible").all()]
 
 
 @pytest.fixture(scope="module")
@@ -157,43 +129,43 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@needs_browser
+@in_browser
 def test_in_a_browser_it_filters_and_sorts_and_asks_for_nothing(chromium: Any, path: Path) -> None:
-    tab = Tab(chromium, path, 1280)
-    assert tab.shown() == [1, 2, 3, 4, 5, 6]
-    tab.page.select_option("#class", label="dog")
-    assert tab.shown() == [3, 4, 5]
-    assert tab.page.inner_text("#count") == "3 of 6 shown"
-    tab.page.select_option("#flag", label=WRONG)
-    assert tab.shown() == [3]
-    tab.page.select_option("#class", "")
-    tab.page.select_option("#order", label="entropy, highest first")
-    assert tab.shown() == [3, 2, 1]
-    tab.page.select_option("#flag", "")
-    assert tab.shown() == [4, 3, 5, 2, 1, 6]
-    tab.page.select_option("#class", label=EVIL)
-    assert tab.shown() == [2]
-    loaded = tab.page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    page = Page(chromium, path, DESK)
+    assert page.shown() == [1, 2, 3, 4, 5, 6]
+    page.tab.select_option("#class", label="dog")
+    assert page.shown() == [3, 4, 5]
+    assert page.tab.inner_text("#count") == "3 of 6 shown"
+    page.tab.select_option("#flag", label=WRONG)
+    assert page.shown() == [3]
+    page.tab.select_option("#class", "")
+    page.tab.select_option("#order", label="entropy, highest first")
+    assert page.shown() == [3, 2, 1]
+    page.tab.select_option("#flag", "")
+    assert page.shown() == [4, 3, 5, 2, 1, 6]
+    page.tab.select_option("#class", label=EVIL)
+    assert page.shown() == [2]
+    loaded = page.tab.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     assert loaded
-    assert tab.told == []
-    assert tab.asked == [path.as_uri()]
+    assert page.complaints == []
+    assert page.requests == [path.as_uri()]
 
 
-@needs_browser
+@in_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_telephone_shows_it_without_scrolling_sideways(chromium: Any, path: Path, scheme: str) -> None:
-    tab = Tab(chromium, path, 375, scheme)
-    tab.page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
-    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 375
-    assert tab.shown() == [1, 2, 3, 4, 5, 6]
-    assert tab.told == []
+    page = Page(chromium, path, PHONE, scheme)
+    page.tab.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    assert page.tab.evaluate("document.documentElement.scrollWidth") <= 375
+    assert page.shown() == [1, 2, 3, 4, 5, 6]
+    assert page.complaints == []
 
 
-@needs_browser
+@in_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_have_the_contrast_that_wcag_asks_for(chromium: Any, path: Path, scheme: str) -> None:
-    tab = Tab(chromium, path, 1280, scheme)
-    colours = tab.page.evaluate(
+    page = Page(chromium, path, DESK, scheme)
+    colours = page.tab.evaluate(
         """() => [...document.querySelectorAll('p, dt, dd, .tag, .given, .soft, label, h1, output, summary')].map(e => {
             let ground = e; const bare = c => c === 'rgba(0, 0, 0, 0)';
             while (ground && bare(getComputedStyle(ground).backgroundColor)) ground = ground.parentElement;

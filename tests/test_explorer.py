@@ -3,7 +3,6 @@
 import hashlib
 import math
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
+from browser import BROWSER, DESK, PHONE, WHY, Tab, in_browser
 from pydantic import Field
 
 from robustdl_lib import explorer, gradients, targets
@@ -21,21 +20,10 @@ from robustdl_lib.registry import METHODS, SpecError
 from robustdl_lib.style import STYLES
 
 ROOT = Path(__file__).parent.parent
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = ("background-networking", "component-update", "sync")
-ALONE = "--host-resolver-rules=MAP * ~NOTFOUND"  # without it the browser looks up its maker's hosts
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", ALONE, *(f"--disable-{name}" for name in QUIET)]
-WHY = "no Chromium found, so no test in a browser ran: apt-get install chromium (or google-chrome)"
 NAMES = explorer.method_names()
 MOVABLE = [(name, slider) for name in NAMES for slider in explorer.sliders(name)]
 P = [0.0, 1e-9, 0.003, 0.1, 0.25, 1 / 3, 0.4999, 0.62, 0.9, 0.999, 1.0]
 EXACT = {"rel": 1e-6, "abs": 1e-6, "nan_ok": True}
-DESK, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 740}
-
-
-def in_browser(test: Any) -> Any:
-    """Keep a test where there is a browser; where there is none, one skipped test speaks for all of them."""
-    return test if BROWSER else None
 
 
 @pytest.mark.skipif(BROWSER is None, reason=WHY)
@@ -44,29 +32,8 @@ def test_the_browser_is_one_that_runs() -> None:
     assert re.search(r"Chrom\w* \d+", told.stdout)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A headless browser without a network, started and closed here."""
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=FLAGS, timeout=30_000)
-        yield browser
-        browser.close()
-
-
-class Page:
-    """The explorer in a tab: what it asked for and complained about, and its sliders by their ids."""
-
-    def __init__(self, browser: Any, path: Path, size: dict[str, int], scheme: str = "light") -> None:
-        self.context = browser.new_context(viewport=size, color_scheme=scheme, offline=True)
-        self.tab = self.context.new_page()
-        self.tab.set_default_timeout(10_000)
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.tab.on("console", lambda message: self.complaints.append(message.text))
-        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.tab.on("request", lambda request: self.requests.append(request.url))
-        self.url = path.as_uri()
-        self.tab.goto(self.url)
+class Page(Tab):
+    """The explorer in a tab, with its sliders by their ids."""
 
     def slider(self, name: str) -> Any:
         return self.tab.locator(f'input[type=range][id="{name}"]')
