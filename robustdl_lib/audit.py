@@ -6,7 +6,6 @@ result is a csv of all examples and one page with pictures of the suspects.
 """
 
 import contextlib
-import re
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -249,7 +248,7 @@ def _place(cfg: RunConfig, into: Path | str | None) -> Path:
     spec = DATASETS.parse(cfg.dataset)
     looked_at = spec.values.get("path")
     changed = "" if cfg.noise == "none" else f"_{cfg.noise}"
-    default = paths.results() / "audits" / re.sub(r"[^\w.+=-]+", "-", _name(cfg) + changed)
+    default = paths.results() / "audits" / paths.file_name(_name(cfg) + changed)
     folder = (default if into is None else Path(into)).expanduser().absolute()
     if looked_at and folder.resolve().is_relative_to(Path(looked_at).expanduser().resolve()):
         raise ConfigError(f"{folder} lies inside the audited {looked_at}: choose another folder for the report")

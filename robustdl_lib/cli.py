@@ -1,7 +1,6 @@
 """The command line: ``python -m robustdl_lib COMMAND``. Every refusal is one sentence and a non-zero exit."""
 
 import importlib
-import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -232,7 +231,7 @@ def inspect(method: str, classes: int, progress: float) -> None:
     """
     spec = lens.method(method, classes)
     found = lens.facts(spec, num_classes=classes, progress=progress)
-    name = re.sub(r"[^\w.+=-]+", "-", spec)
+    name = paths.file_name(spec)
     place = plots.save(
         "lens",
         lens.lens_rows(spec, num_classes=classes, progress=progress),

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -41,6 +42,11 @@ def shelf(name: str, profile: str, *, writing: bool = False) -> Path:
     moved = results() / name / profile
     committed = ROOT / "results" / name / profile
     return committed if name == "reference" and not writing and not moved.is_dir() else moved
+
+
+def file_name(text: str) -> str:
+    """Return a text as a file's or folder's name: what is no letter, digit or one of ``. + = - _`` becomes a dash."""
+    return re.sub(r"[^\w.+=-]+", "-", text)
 
 
 def require_writable(folder: Path) -> None:

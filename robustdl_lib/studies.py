@@ -7,7 +7,6 @@ A study is a registered function that returns a data frame. Its rows lie in ``re
 import hashlib
 import io
 import json
-import re
 import warnings
 from pathlib import Path
 from time import perf_counter
@@ -92,7 +91,7 @@ def command(spec: Spec | str) -> str:
 
 def stem(spec: Spec) -> str:
     """Return the name of a study's files: its spec in the characters that a file name may have."""
-    return re.sub(r"[^\w.+=-]+", "-", str(spec))
+    return paths.file_name(str(spec))
 
 
 def _pictures(shelf: str) -> Path:

@@ -1,7 +1,6 @@
 """Many runs: a name becomes a list of configurations, and what the store lacks is trained, several at a time."""
 
 import hashlib
-import re
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -116,7 +115,7 @@ class Setting:
             seeds,
             self.epochs and f"epochs-{self.epochs}",
         ]
-        return re.sub(r"[^\w.+=-]+", "-", "_".join(part for part in parts if part))
+        return paths.file_name("_".join(part for part in parts if part))
 
 
 @SWEEPS.register("figures", label="every figure's runs", source="Talk, slides 11, 23 and 36 to 38")
