@@ -3,7 +3,6 @@
 The files are pickles. Nothing in them is unpickled before its MD5 is the official one.
 """
 
-import hashlib
 import pickle
 import shutil
 from pathlib import Path
@@ -34,8 +33,6 @@ FILES: dict[str, dict[str, str]] = {
     },
 }
 """The official files with their MD5, those of the pool first. Source: torchvision's CIFAR10 and CIFAR100."""
-
-
 ARCHIVES = {
     "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),
     "cifar100": ("cifar-100-python", "cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),
@@ -47,26 +44,28 @@ NEEDED_BYTES = 400 * 2**20
 """An archive and what it holds, while both are there."""
 
 
-class DamagedData(ValueError):
-    """A data file that is missing or not the official one; the message names it and both checksums."""
+PHOTOGRAPHS: dict[str, Any] = {
+    "source": "Krizhevsky 2009, Learning multiple layers of features from tiny images",
+    "pad": 4,
+    "flip": True,
+    "official_test": True,
+}
+"""What the two data sets have in common."""
 
 
 @DATASETS.register(
     "cifar10",
     label="CIFAR-10",
-    source="Krizhevsky 2009, Learning multiple layers of features from tiny images",
     flips=CIFAR10_FLIPS,
-    pad=4,
-    flip=True,
     human="cifar10",
     partner="cifar100",
-    official_test=True,
+    **PHOTOGRAPHS,
 )
 def cifar10() -> Source:
     """60,000 photographs of 32x32 pixels in 10 classes, 6,000 of each: 50,000 in the pool, 10,000 to test.
 
-    Read from ``cifar-10-batches-py`` in the data root. Raises :class:`DamagedData`, in one sentence, for a file that
-    is not there or not the official one.
+    Read from ``cifar-10-batches-py`` in the data root. Raises :class:`robustdl_lib.downloads.DamagedData`, in
+    one sentence, for a file that is not there or not the official one.
     """
     return _source("cifar-10-batches-py", b"labels", "batches.meta", b"label_names")
 
@@ -86,13 +85,10 @@ The classes are in alphabetical order, so blocks of five consecutive ones are no
 @DATASETS.register(
     "cifar100",
     label="CIFAR-100",
-    source="Krizhevsky 2009, Learning multiple layers of features from tiny images",
     superclasses=COARSE,
-    pad=4,
-    flip=True,
     human="cifar100",
     partner="cifar10",
-    official_test=True,
+    **PHOTOGRAPHS,
 )
 def cifar100() -> Source:
     """60,000 photographs of 32x32 pixels in 100 classes of 20 superclasses: 50,000 in the pool, 10,000 to test.
@@ -127,30 +123,11 @@ def download(dataset: str) -> Path:
 
 
 def read(folder: Path, name: str) -> dict[bytes, Any]:
-    """Return a file's dictionary once its MD5 is the official one; raises :class:`DamagedData`."""
-    path, expected = folder / name, FILES[folder.name][name]
+    """Return a file's dictionary once its MD5 is the official one; raises as :func:`downloads.official`."""
     dataset = next(key for key, known in ARCHIVES.items() if known[0] == folder.name)
     command = f"python -m robustdl_lib download {dataset}"
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DamagedData(
-            f"{path} cannot be read ({error.strerror}): the command {command} fetches it, or ROBUSTDL_DATA names the"
-            f" folder that holds {folder.name}"
-        ) from None
-    if (found := hashlib.md5(content, usedforsecurity=False).hexdigest()) != expected:
-        raise DamagedData(
-            f"{path} ({_looks(content)}) is not the official file: MD5 {expected} expected, {found} found; the command"
-            f" {command} fetches it again"
-        )
-    return pickle.loads(content, encoding="bytes")
-
-
-def _looks(content: bytes) -> str:
-    """Say in words what the bytes of a damaged file look like."""
-    start = content[:200].lstrip().lower()
-    html = start.startswith((b"<!doctype", b"<html"))
-    return f"{len(content):,} bytes" + (", a web page" if html else "")
+    remedy = f"the command {command} fetches it, or ROBUSTDL_DATA names the folder that holds {folder.name}"
+    return pickle.loads(downloads.official(folder / name, FILES[folder.name][name], remedy), encoding="bytes")
 
 
 def _source(name: str, key: bytes, meta: str, words: bytes) -> Source:

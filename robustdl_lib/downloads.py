@@ -117,6 +117,36 @@ def holds(path: Path, md5: str) -> bool:
     return path.is_file() and md5_of(path) == md5
 
 
+class DamagedData(ValueError):
+    """A data file that is not the official one; the message names it and both checksums."""
+
+
+class MissingData(DamagedData, FileNotFoundError):
+    """A data file that is not there, or cannot be read."""
+
+
+def official(path: Path, md5: str, remedy: str) -> bytes:
+    """Return the bytes of a file once its MD5 is the official one, so that nothing of another is ever looked into.
+
+    ``remedy`` says what to do. Raises :class:`MissingData` or :class:`DamagedData`, in one sentence that ends with it.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise MissingData(f"{path} cannot be read ({error.strerror}), MD5 {md5} expected: {remedy}") from None
+    if (found := hashlib.md5(content, usedforsecurity=False).hexdigest()) != md5:
+        raise DamagedData(
+            f"{path} ({_looks(content)}) is not the official file: MD5 {md5} expected, {found} found; {remedy}"
+        )
+    return content
+
+
+def _looks(content: bytes) -> str:
+    """Say in words what the bytes of a damaged file look like."""
+    html = content[:200].lstrip().lower().startswith((b"<!doctype", b"<html"))
+    return f"{len(content):,} bytes" + (", a web page" if html else "")
+
+
 def md5_of(path: Path) -> str:
     """Return the MD5 of a file as 32 hexadecimal digits, read in pieces."""
     with path.open("rb") as file:

@@ -6,7 +6,6 @@ and nothing else. Source: Wei et al. 2022, "Learning with Noisy Labels Revisited
 """
 
 import _codecs
-import hashlib
 import io
 import pickle
 from collections.abc import Iterator, Mapping
@@ -109,7 +108,7 @@ def read(dataset: str) -> dict[str, NDArray[np.int64]]:
     """
     known = FILES[dataset]
     path = paths.data() / FOLDER / known.file
-    found = _unpickle(path, _checked_bytes(path, known.md5))
+    found = _unpickle(path, downloads.official(path, known.md5, f"{COMMAND} fetches it from {ORIGIN}"))
     return {key: _checked_array(path, found, key, known) for key in (CLEAN, *known.names.values())}
 
 
@@ -197,19 +196,6 @@ def _whole_training_set(clean: NDArray[np.int64]) -> Rows:
         f"noise 'human' knows the whole training sets of {there}, found {len(clean)} labels that are of neither; "
         f"give human= for other rows"
     )
-
-
-def _checked_bytes(path: Path, md5: str) -> bytes:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: {COMMAND} fetches it from {ORIGIN}, md5 {md5}")
-    content = path.read_bytes()
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != md5:
-        raise ValueError(
-            f"{path} is not the published file: expected md5 {md5}, found {found} over {len(content)} bytes; "
-            f"{COMMAND} fetches it again from {ORIGIN}"
-        )
-    return content
 
 
 def _unpickle(path: Path, content: bytes) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import torchvision
 from conftest import one_sentence
 
 from robustdl_lib import cifar, cli, downloads, human, paths
-from robustdl_lib.cifar import DamagedData
+from robustdl_lib.downloads import DamagedData
 from robustdl_lib.registry import DATASETS
 
 PAGE = b"<!DOCTYPE html>\n<html>No such file. Log in.</html>"
