@@ -16,7 +16,7 @@ from conftest import one_sentence
 from PIL import Image
 from test_folders import SIDE, cached, load, make, picture
 
-from robustdl_lib import folders
+from robustdl_lib import image_cache
 from robustdl_lib.folders import BadImages
 
 
@@ -28,8 +28,13 @@ def root(tmp_path: Path) -> Path:
 def decodes(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Return a list that grows by each file that is decoded."""
     seen: list[Path] = []
-    real = folders._decode_into
-    monkeypatch.setattr(folders, "_decode_into", lambda images, row, file: seen.append(file) or real(images, row, file))
+    real = image_cache._decode_into
+
+    def spy(images: np.ndarray, row: int, file: Path) -> str:
+        seen.append(file)
+        return real(images, row, file)
+
+    monkeypatch.setattr(image_cache, "_decode_into", spy)
     return seen
 
 
@@ -178,7 +183,7 @@ def test_runs_that_start_at_once_agree(root: Path) -> None:
 def test_many_chunks_give_what_one_gives(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(root / "eel" / "more", tuple("abcdefghij"), 9)
     whole = np.array(load(f"folder:path={root},size={SIDE}").images)
-    monkeypatch.setattr(folders, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(image_cache, "CHUNK_BYTES", 1)
     monkeypatch.setenv("ROBUSTDL_CACHE", str(root.parent / "other"))
     assert len(whole) == 99 > 64
     assert np.array_equal(load(f"folder:path={root},size={SIDE}").images, whole)

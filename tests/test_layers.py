@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "robustdl_lib"
 LAYERS = (
     "registry paths downloads",
-    "processes config losses targets weights noise models metrics sources splits",
+    "processes config losses targets weights noise models metrics sources splits image_cache",
     "digits cifar folders human instance adverse artefacts memories",
     "data summary objective",
     "gradients symbols store",
