@@ -106,9 +106,8 @@ studies: env ## Compute the committed studies anew; those of CIFAR need its file
 lab: env ## Open the notebooks in JupyterLab
 	@.venv/bin/jupyter lab --notebook-dir=.
 
-docs: env ## Renew the generated pages: the README's table, docs/METHODS.md, docs/explorer.html
-	@$(RUN) readme
-	@$(RUN) readme docs/METHODS.md
+docs: env ## Renew the generated pages: the README's table, docs/METHODS.md, docs/SETTINGS.md, docs/explorer.html
+	@for page in README.md docs/METHODS.md docs/SETTINGS.md; do $(RUN) readme $$page; done
 	@$(RUN) explorer
 
 lint: env ## Put the code into the house's form
