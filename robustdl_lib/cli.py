@@ -210,7 +210,7 @@ def audit(dataset: str, **options: Any) -> None:
 
 @app.command("list")
 def list_names() -> None:
-    """List every method, noise, data set, model, sweep and figure with its parameters and source."""
+    """List every method, noise, data set, split, model, sweep, study and figure with its parameters and source."""
     for table in TABLES:
         click.echo(table.plural)
         for name, entry in table.entries.items():

@@ -36,7 +36,7 @@ class RunConfig(BaseModel):
     method: str = Field("cce", description="training method, a spec such as gce:q=0.7")
     model: str = Field("resnet20", description="network, such as resnet20")
     examples: Annotated[int, Field(ge=1)] | None = Field(None, description="training examples; without it, all")
-    split: str = Field("stratified", description="how test and validation are cut: stratified, random, clustered")
+    split: str = Field("stratified", description="how test and validation are cut, such as clustered:distance=0.3")
     validation: Literal["noisy", "clean"] = Field("noisy", description="whether the validation set carries the noise")
     epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(40, description="passes over the training set")
     batch_size: Annotated[int, Field(ge=1)] = Field(128, description="examples in a step")
@@ -60,7 +60,7 @@ class RunConfig(BaseModel):
         except ValidationError as error:
             raise ConfigError(first_error(error, type(self))) from None
 
-    @field_validator("dataset", "noise", "method", "model", "split")
+    @field_validator(*SPECS)
     @classmethod
     def _canonical_spec(cls, spec: str, info: Any) -> str:
         return str(SPECS[info.field_name].parse(spec))

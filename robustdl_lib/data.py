@@ -15,7 +15,7 @@ from torch.nn.functional import pad as pad_images
 from robustdl_lib import adverse, cifar, digits, folders, human, instance, splits
 from robustdl_lib.config import ConfigError, RunConfig
 from robustdl_lib.noise import NoisyLabels, corrupt, describe
-from robustdl_lib.registry import DATASETS, NOISES, SPLITS, Spec
+from robustdl_lib.registry import DATASETS, NOISES, Spec
 from robustdl_lib.sources import Normal, Source
 
 TEST_SHARE = 0.2
@@ -284,7 +284,6 @@ def _sha256(*arrays: NDArray[Any]) -> str:
 
 
 __all__ = [
-    "SPLITS",
     "Data",
     "Split",
     "augment",

@@ -30,8 +30,8 @@ ALIKE = ("dataset", "examples", "split", "validation", "model", "noise", "epochs
 def require(figure: str, df: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Return ``columns`` of the rows of a figure.
 
-    Raises ValueError, in one sentence, for a missing column, no rows, or runs of several settings (data set,
-    network, noise, epochs, learning rate, weight decay), which would be averaged without a word.
+    Raises ValueError, in one sentence, for a missing column, no rows, or runs that differ in a field of ``ALIKE``,
+    which would be averaged without a word.
     """
     if missing := [column for column in columns if column not in df]:
         raise ValueError(

@@ -22,7 +22,7 @@ def results() -> Path:
 
 
 def cache() -> Path:
-    """Where resized images wait until they are wanted again: ``ROBUSTDL_CACHE``, else ``cache/`` in the results."""
+    """Where resized images and a study's finished steps wait: ``ROBUSTDL_CACHE``, else ``cache/`` in the results."""
     return _place("ROBUSTDL_CACHE", str(results() / "cache"))
 
 

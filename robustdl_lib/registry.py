@@ -1,6 +1,6 @@
 """One kind of table for everything that has a name.
 
-A loss, weighting, target, noise, data set, model, sweep or figure is one decorated function. Its
+A loss, weighting, target, noise, data set, split, model, sweep, study or figure is one decorated function. Its
 keyword-only parameters are its *knobs*; their annotations are their ranges, checked by pydantic. A *spec*
 names an entry and sets knobs: ``"cce"``, ``"gce:q=0.7"``, ``"symmetric:0.4"`` (a value without a name goes
 to the first knob).

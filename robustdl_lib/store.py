@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 
 from robustdl_lib import artefacts, paths
-from robustdl_lib.config import PROFILES, RunConfig
+from robustdl_lib.config import PROFILES, SPECS, RunConfig
 from robustdl_lib.data import Data
 
 FILES = ("config.json", "history.csv", "p_y.npz")
@@ -311,7 +311,7 @@ def _canonical(name: str, value: Any) -> list[Any]:
     if name == "milestones":
         return [tuple(value)]
     values = list(value) if isinstance(value, list | tuple | set) else [value]
-    if name in ("dataset", "noise", "method", "model"):
+    if name in SPECS:
         return [getattr(RunConfig(**{name: item}), name) for item in values]
     return values
 

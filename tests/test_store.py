@@ -218,6 +218,7 @@ def test_histograms_become_rows_at_the_middle_of_their_bins(shelf: Path) -> None
         ({"method": ["cce", "gce"], "seed": 1}, 2),
         ({"noise": "symmetric:rate=.4", "seed": [0, 1]}, 4),
         ({"noise": "none"}, 0),
+        ({"split": " stratified"}, 4),
         ({"milestones": (0.5, 0.75)}, 4),
     ],
 )
