@@ -153,8 +153,9 @@ def canvas(rows: int, columns: int, size: tuple[float, float], **shared: Any) ->
 
 def multiples(specs: Sequence[str], xlabel: str, ylabel: str, across: int = 4) -> tuple[Chart, dict[str, Axes], Axes]:
     """Return a figure with one small panel a spec on shared axes, titled in its colour, and a cell for the key."""
-    columns = min(across, len(specs) + 1)
-    rows = math.ceil((len(specs) + 1) / columns)
+    cells = len(specs) + 1
+    columns = min(across + (cells % across == 1), cells)  # no row for the key alone
+    rows = math.ceil(cells / columns)
     chart, axes = canvas(rows, columns, (2.75 * columns, 1.95 * rows + 0.5), sharex=True, sharey=True)
     panels, words = dict(zip(specs, axes, strict=False)), labels(specs)
     for index, (spec, ax) in enumerate(panels.items()):

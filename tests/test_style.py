@@ -1,9 +1,11 @@
 """A method keeps its look, looks can be told apart in grey, and labels do not overlap."""
 
 import numpy as np
+import pytest
 from matplotlib.colors import rgb_to_hsv, to_rgb
 
 from robustdl_lib import style
+from robustdl_lib.registry import METHODS
 
 
 def test_known_methods_look_different_and_keep_their_look():
@@ -45,3 +47,14 @@ def test_labels_are_moved_apart_in_order_and_no_further_than_needed():
     assert crowded.max() <= 1 + 1e-12
     assert (np.diff(crowded) > 0).all()
     assert len(style.spread([], 0.1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "columns", "rows"), [(1, 2, 1), (3, 4, 1), (4, 5, 1), (7, 4, 2), (8, 5, 2), (11, 4, 3)]
+)
+def test_the_key_has_no_row_of_its_own(count: int, columns: int, rows: int) -> None:
+    _, panels, cell = style.multiples(list(METHODS)[:count], "x", "y")
+    grid = cell.get_subplotspec().get_gridspec()
+    assert (grid.ncols, grid.nrows) == (columns, rows)
+    assert len(panels) == count
+    assert cell not in panels.values()
