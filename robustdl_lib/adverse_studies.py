@@ -19,10 +19,11 @@ from torch import Tensor
 from robustdl_lib import adverse, adverse_plots, data, folds, galleries, human, metrics, studies
 from robustdl_lib.config import RunConfig, profile_config
 from robustdl_lib.noise import corrupt
+from robustdl_lib.processes import on_threads
 from robustdl_lib.registry import DATASETS, FIGURES, NOISES, STUDIES
 from robustdl_lib.sources import Source
 from robustdl_lib.style import render
-from robustdl_lib.train import fit, logits_of
+from robustdl_lib.train import Trained, fit, logits_of
 
 NOISE = "adverse:wrong=0.2,ood=0.1,ambiguous=0.1"
 METHODS = ("cce", "dm:beta=12,lam=0.5")
@@ -154,10 +155,9 @@ def measure(cfg: RunConfig) -> pd.DataFrame:
     """
     drawn = data.load(cfg)
     drawn = replace(drawn, test=folds.take(drawn.test, np.arange(min(HELD_OUT, len(drawn.test.rows)))))
-    last: dict[str, Tensor] = {}
-    trained = fit(cfg, drawn, on_logits=lambda _, logits: last.update(train=logits))
+    trained, logits = _trained(cfg, drawn)
     split = drawn.train
-    judged = judge(last["train"].cpu(), split.labels, split.clean_labels).assign(kind=kinds(split))
+    judged = judge(logits, split.labels, split.clean_labels).assign(kind=kinds(split))
     looked = pd.concat([_look(cfg, trained.model, drawn, part) for part in unseen(cfg, drawn)], ignore_index=True)
     foreign = looked[looked["kind"].str.startswith(CODED[1])].assign(kind=CODED[1])
     parts = [detect(judged).assign(seen="training"), detect(pd.concat([looked, foreign])).assign(seen="held out")]
@@ -259,27 +259,28 @@ def _strangers(dataset: str) -> NDArray[np.uint8] | None:
     return source.images[source.test[~near]]
 
 
+def _trained(cfg: RunConfig, drawn: data.Data) -> tuple[Trained, Tensor]:
+    """Train, and return the run and the last epoch's logits [N, C] of its own training examples."""
+    last: dict[str, Tensor] = {}
+    trained = fit(cfg, drawn, on_logits=lambda _, logits: last.update(train=logits))
+    return trained, last["train"].cpu()
+
+
 def _measured(configs: Sequence[RunConfig]) -> pd.DataFrame:
     """Return the rows of all trainings, one after the other on one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with on_threads(1):
         rows = pd.concat([measure(cfg) for cfg in configs], ignore_index=True)
-    finally:
-        torch.set_num_threads(before)
     first = ["dataset", "noise", "method", "seed", "seen", "kind", "score"]
     return rows[[*first, *rows.columns.difference(first, sort=False)]]
 
 
 def _predicted(cfg: RunConfig) -> dict[str, Any]:
     """Train on labels of which many are missing, and return what the network predicts for those."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    drawn, last = data.load(cfg), dict[str, Tensor]()
-    trained = fit(cfg, drawn, on_logits=lambda _, logits: last.update(train=logits))
-    torch.set_num_threads(before)
+    drawn = data.load(cfg)
+    with on_threads(1):
+        trained, logits = _trained(cfg, drawn)
     unlabelled = drawn.train.labels < 0
-    largest, said = torch.softmax(last["train"].cpu()[unlabelled].double(), dim=1).max(dim=1)
+    largest, said = torch.softmax(logits[unlabelled].double(), dim=1).max(dim=1)
     right, sure = said == drawn.train.clean_labels[unlabelled], largest >= SURE
     shares = {"right": metrics.share(right), "sure": metrics.share(sure), "sure_right": metrics.share(right, sure)}
     counts = {"labelled": int((~unlabelled).sum()), "unlabelled": int(unlabelled.sum())}

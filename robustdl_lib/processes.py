@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from time import sleep
 from typing import Any
@@ -27,15 +28,22 @@ def spread(
     return iter(pool(delayed(_in_process)(task, call, threads, os.getpid(), additions()) for call in calls))
 
 
-def _in_process(task: Callable[..., Any], call: tuple[Any, ...], threads: int, parent: int, extras: list[Entry]) -> Any:
-    _follow(parent)
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """Let torch work on ``count`` threads inside, and on as many as before afterwards, whatever happened."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    add(extras)
+    torch.set_num_threads(count)
     try:
-        return task(*call)
+        yield
     finally:
         torch.set_num_threads(before)
+
+
+def _in_process(task: Callable[..., Any], call: tuple[Any, ...], threads: int, parent: int, extras: list[Entry]) -> Any:
+    _follow(parent)
+    add(extras)
+    with on_threads(threads):
+        return task(*call)
 
 
 @cache

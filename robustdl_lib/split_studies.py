@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from joblib import cpu_count
 from numpy.typing import NDArray
 from pydantic import Field
@@ -21,10 +20,10 @@ from robustdl_lib import data, split_plots, splits, studies
 from robustdl_lib.config import RunConfig
 from robustdl_lib.noise import corrupt
 from robustdl_lib.processes import spread
-from robustdl_lib.registry import FIGURES, STUDIES
+from robustdl_lib.registry import FIGURES, SPLITS, STUDIES
 from robustdl_lib.sources import Source, statistics
 from robustdl_lib.style import render
-from robustdl_lib.train import Trained, fit, predict
+from robustdl_lib.train import fit, predict
 
 DISTANCE = 0.3
 """Within it lie nearly all planted copies of one original, and two digits of one class that look much alike."""
@@ -60,6 +59,7 @@ def split_scores(*, seeds: Annotated[int, Field(ge=1)] = 3, epochs: Annotated[in
         for seed in range(seeds)
     ]
     tasks += [("digits", 0.0, split, seed) for split in DIGIT_SPLITS for seed in range(seeds)]
+    # one thread each, so that the number of cores changes nothing
     found = spread(_scores, [(*task, epochs) for task in tasks], cpu_count())
     return pd.DataFrame([row for rows in found for row in rows])
 
@@ -157,12 +157,10 @@ def _scores(name: str, wrong: float, split: str, seed: int, epochs: int) -> list
     cfg = RunConfig(**RUN, epochs=epochs, split=split, split_seed=seed, seed=seed)
     drawn = data.load(cfg, source)
     train, test = drawn.train.rows.numpy(), drawn.test.rows.numpy()
-    described, limit = (
-        splits.features(source.images),
-        float(split.partition("=")[2] or (DISTANCE if name in PLANTED else FURTHER)),
-    )
+    described = splits.features(source.images)
+    limit = SPLITS.parse(split).values.get("distance", DISTANCE if name in PLANTED else FURTHER)
     which, apart = splits.nearest(described[test], described[train])
-    trained = _fit_alike(cfg, drawn)
+    trained = fit(cfg, drawn)
     said = predict(cfg, trained.model, drawn.test.images).argmax(dim=1).numpy()
     answers = {"1-NN": source.labels[train][which], cfg.model: said}
     learnt = {"1-NN": 1.0, cfg.model: float(trained.history["clean_acc"].iloc[-1])}  # its own image is the nearest
@@ -185,16 +183,6 @@ def _scores(name: str, wrong: float, split: str, seed: int, epochs: int) -> list
         }
         rows.append({**about, "learner": learner, **scores})
     return rows
-
-
-def _fit_alike(cfg: RunConfig, drawn: data.Data) -> Trained:
-    """Train on one thread, so that the number of cores changes nothing."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return fit(cfg, drawn)
-    finally:
-        torch.set_num_threads(before)
 
 
 def _without_test_set(source: Source) -> Source:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustdl_lib.processes import spread
+from robustdl_lib.processes import on_threads, spread
 from robustdl_lib.registry import METHODS
 
 
@@ -45,6 +45,13 @@ def test_unordered_results_are_the_same_ones() -> None:
 def test_a_task_has_its_threads_and_this_process_keeps_its_own(jobs: int) -> None:
     before = torch.get_num_threads()
     assert {threads for _, _, threads in spread(double, [(1,), (2,)], jobs, threads=3)} == {3}
+    assert torch.get_num_threads() == before
+
+
+def test_threads_are_given_back_even_after_an_error() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(ValueError, match=f"{before + 1} is refused"), on_threads(before + 1):
+        refuse(torch.get_num_threads())
     assert torch.get_num_threads() == before
 
 
