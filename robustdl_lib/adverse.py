@@ -174,8 +174,12 @@ def foreigners(partner: str) -> Images:
     """
     spec = DATASETS.parse(partner)
     source: Source = spec.entry.function(**spec.knobs)
-    near = [label for label, name in enumerate(source.classes) if name in NEAR.get(spec.name, ())]
-    return source.images[source.pool[~np.isin(source.labels[source.pool], near)]]
+    return source.images[far_rows(spec.name, source, source.pool)]
+
+
+def far_rows(dataset: str, source: Source, rows: Rows) -> Rows:
+    """Return those of ``rows`` of a data set, by its name, whose true class is near none of its partner's, see NEAR."""
+    return rows[~np.isin(np.array(source.classes)[source.labels[rows]], NEAR.get(dataset, ()))]
 
 
 def backgrounds(images: Images) -> Images:

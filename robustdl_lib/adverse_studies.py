@@ -255,8 +255,7 @@ def _strangers(dataset: str) -> NDArray[np.uint8] | None:
     if partner is None:
         return None
     source = data.load_source(partner)
-    near = np.isin(np.array(source.classes)[source.labels[source.test]], adverse.NEAR[partner])
-    return source.images[source.test[~near]]
+    return source.images[adverse.far_rows(partner, source, source.test)]
 
 
 def _trained(cfg: RunConfig, drawn: data.Data) -> tuple[Trained, Tensor]:

@@ -98,8 +98,7 @@ def _foreign(
     """Return an image of no class in the place of a training image, and its row."""
     said, others = {"background": "background", "noise": "noise"}, None
     if partner is not None:
-        near = np.isin(np.array(partner.classes)[partner.labels[partner.pool]], adverse.NEAR["cifar100"])
-        stranger = rng.choice(partner.pool[~near])
+        stranger = rng.choice(adverse.far_rows("cifar100", partner, partner.pool))
         others, said["other"] = partner.images[[stranger]], partner.classes[partner.labels[stranger]].replace("_", " ")
     images, labels = source.images[[row]], source.labels[[row]]
     context: dict[str, Any] = {"rng": rng, "num_classes": len(source.classes), "others": others}
