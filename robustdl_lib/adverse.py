@@ -21,9 +21,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Images = NDArray[np.uint8]
 Rows = NDArray[np.int64]
 
-KINDS = ("ordinary", "out of distribution", "ambiguous")
-"""What the codes of ``kind`` say."""
-
 CHUNK = 512
 CORNER = 3 / 8
 """Side of the corner that stands for the background, as a share of the image's side: 12 of 32 pixels."""
@@ -50,7 +47,8 @@ class Mixed:
     """What an adverse noise makes of N examples: given and true labels [N], kind codes [N], and the changed images.
 
     A given label of -1 is missing; a true one of -1 says that no class is right. ``kind`` is 0, 1 or 2, see
-    :data:`KINDS`. ``rows`` [K], increasing, says whose images are replaced by ``images`` [K, channels, H, W].
+    :data:`robustdl_lib.noise.KINDS`. ``rows`` [K], increasing, says whose images are replaced by ``images``
+    [K, channels, H, W].
     """
 
     labels: Rows
@@ -83,9 +81,7 @@ def ood(
     :func:`noise_images`. Raises SpecError for kind ``other`` on a data set that names no partner.
     """
     rows = np.flatnonzero(rng.random(len(clean)) < rate)
-    codes = np.zeros(len(clean), dtype=np.uint8)
-    codes[rows] = 1
-    return _mixed(clean.copy(), clean, codes, rows, _foreign(images, rows, kind, rng, others))
+    return _mixed(clean.copy(), clean, rows, 1, _foreign(images, rows, kind, rng, others))
 
 
 @NOISES.register(
@@ -111,13 +107,9 @@ def ambiguous(
     another class. Both classes are right, so the true label is the given one and nothing counts as mislabelled; kind 2
     says that it is not the whole truth. Raises SpecError where all examples are of one class.
     """
-    rows = np.flatnonzero(rng.random(len(clean)) < rate)
-    codes = np.zeros(len(clean), dtype=np.uint8)
-    codes[rows] = 2
-    changed, names = _pairs(images, clean, rows, how, rng)
-    given = clean.copy()
-    given[rows] = names
-    return _mixed(given, given, codes, rows, changed)
+    rows, given = np.flatnonzero(rng.random(len(clean)) < rate), clean.copy()
+    changed, given[rows] = _pairs(images, clean, rows, how, rng)
+    return _mixed(given, given, rows, 2, changed)
 
 
 @NOISES.register(
@@ -153,13 +145,13 @@ def adverse(
     kinds = ("background", "noise") if others is None else ("background", "noise", "other")
     parts = [foreign[np.arange(len(foreign)) % len(kinds) == index] for index in range(len(kinds))]
     replaced = [_foreign(images, rows, kind, rng, others) for kind, rows in zip(kinds, parts, strict=True)]
-    given, true, codes = clean.copy(), clean.copy(), np.zeros(len(clean), dtype=np.uint8)
+    given, true = clean.copy(), clean.copy()
     halves, given[double] = _pairs(images, clean, double, "halves", rng)
     true[double] = given[double]
     given[false] = (clean[false] + 1 + _below(num_classes - 1, rng, len(false))) % num_classes
     given[unknown] = MISSING
-    codes[foreign], codes[double] = 1, 2
-    return _mixed(given, true, codes, np.concatenate([*parts, double]), np.concatenate([*replaced, halves]))
+    rows, kind = np.concatenate([*parts, double]), np.repeat([1, 2], [len(foreign), len(double)])
+    return _mixed(given, true, rows, kind, np.concatenate([*replaced, halves]))
 
 
 def wants_others(spec: Spec) -> bool:
@@ -251,19 +243,20 @@ def _of_another_class(clean: Rows, rows: Rows, rng: np.random.Generator) -> Rows
     free = len(clean) - (end - start)
     if len(rows) and not free.all():
         raise SpecError("ambiguous examples need two classes at least, found one")
-    place = (rng.random(len(rows)) * free).astype(np.int64)
+    place = _below(free, rng, len(rows))
     return order[np.where(place < start, place, place + end - start)]
 
 
-def _below(bound: int, rng: np.random.Generator, count: int) -> Rows:
-    """Draw whole numbers [count] in 0 to bound - 1, from one uniform number each."""
+def _below(bound: int | Rows, rng: np.random.Generator, count: int) -> Rows:
+    """Draw whole numbers [count] in 0 to bound - 1, one bound for all or one each, from one uniform number each."""
     return (rng.random(count) * bound).astype(np.int64)
 
 
-def _mixed(given: Rows, true: Rows, kind: NDArray[np.uint8], rows: Rows, images: Images) -> Mixed:
-    """Put the parts together: changed rows in order, and no true class for what is out of distribution."""
-    order = np.argsort(rows, kind="stable")
-    return Mixed(given, np.where(kind == 1, NO_CLASS, true), kind, rows[order], images[order])
+def _mixed(given: Rows, true: Rows, rows: Rows, kind: int | Rows, images: Images) -> Mixed:
+    """Put the parts together: what the changed rows are, these in order, and no true class where none is right."""
+    codes, order = np.zeros(len(given), dtype=np.uint8), np.argsort(rows, kind="stable")
+    codes[rows] = kind
+    return Mixed(given, np.where(codes == 1, NO_CLASS, true), codes, rows[order], images[order])
 
 
 def _stretch(short: int, long: int) -> NDArray[np.float64]:

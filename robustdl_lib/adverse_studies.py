@@ -18,7 +18,7 @@ from torch import Tensor
 
 from robustdl_lib import adverse, adverse_plots, data, folds, galleries, human, metrics, studies
 from robustdl_lib.config import RunConfig, profile_config
-from robustdl_lib.noise import corrupt
+from robustdl_lib.noise import KINDS, corrupt
 from robustdl_lib.processes import on_threads
 from robustdl_lib.registry import DATASETS, FIGURES, NOISES, STUDIES
 from robustdl_lib.sources import Source
@@ -28,7 +28,8 @@ from robustdl_lib.train import Trained, fit, logits_of
 NOISE = "adverse:wrong=0.2,ood=0.1,ambiguous=0.1"
 METHODS = ("cce", "dm:beta=12,lam=0.5")
 COMPARED = ("symmetric:0.4", "asymmetric:0.4", "human:aggregate", "human:worst")
-CODED = ("clean", "out of distribution", "ambiguous")
+CODED = ("clean", *KINDS[1:])
+"""The kinds in words; of the ordinary ones those with the true label are meant."""
 SCORES = ("1 - p_y", "entropy", "1 - max p", "contradicted")
 HELD_OUT = 2_000
 """Test images at most from which unseen examples of a kind are made."""

@@ -19,12 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robustdl_lib.noise import MISSING, NoisyLabels
+from robustdl_lib.noise import KINDS, MISSING, NoisyLabels
 from robustdl_lib.registry import NOISES
 
 LABELS = ("labels", "clean")
 COMPARED = (*LABELS, "transition", "kind", "sha256")
-KIND_NAMES = ("ordinary", "out_of_distribution", "ambiguous")
 
 
 def sha256(labels: Tensor) -> str:
@@ -49,7 +48,7 @@ def record(
         "seed": seed,
         "examples": len(noise.labels),
         "missing": int((noise.labels == MISSING).sum()),
-        "kinds": dict(zip(KIND_NAMES, np.bincount(noise.kind.numpy(), minlength=3).tolist(), strict=True)),
+        "kinds": {name.replace(" ", "_"): int((noise.kind == code).sum()) for code, name in enumerate(KINDS)},
         "asked": {"rate": _asked_rate(noise, parsed.values.get("rate")), "matrix": _digits(asked)},
         "realised": {"rate": round(noise.rate, 6), "matrix": _digits(noise.transition.numpy())},
         "sha256": sha256(noise.labels),

@@ -29,6 +29,9 @@ MISSING = -1
 NO_CLASS = -1
 """The true label of an example that belongs to no class."""
 
+KINDS = ("ordinary", "out of distribution", "ambiguous")
+"""What the codes 0, 1 and 2 of an example's ``kind`` say."""
+
 DRAWS = 1000
 """How often a draw may be repeated until every class's rate is near the asked one; a handful is usual."""
 
@@ -45,9 +48,9 @@ class NoisyLabels:
 
     ``transition`` [C, C] is the realised matrix (counts over the row's total, the identity for a class without
     examples) and ``rate`` the realised share of wrong labels. A missing label is -1, and is not wrong. ``kind`` [N]
-    uint8 is 0 for an ordinary example, 1 for one out of distribution, 2 for an ambiguous one. A true label of -1 says
-    that no class is right: it is in no row of the matrix, and any label given to it is wrong. ``asked`` [C, C] is the
-    matrix that was drawn from, None for a noise that has none.
+    uint8 holds codes of :data:`KINDS`. A true label of -1 says that no class is right: it is in no row of the matrix,
+    and any label given to it is wrong. ``asked`` [C, C] is the matrix that was drawn from, None for a noise that has
+    none.
     """
 
     labels: Tensor
