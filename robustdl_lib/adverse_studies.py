@@ -4,7 +4,7 @@ After training under noise of every kind, what a network says of an example is s
 from clean examples. Source: the talk, slides 5, 7 and 8 ("know the unknown"; "detect, then ignore or correct").
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from robustdl_lib import adverse, adverse_plots, data, folds, galleries, human, metrics, studies
+from robustdl_lib import adverse, adverse_plots, data, folds, frames, galleries, human, metrics, studies
 from robustdl_lib.config import RunConfig, profile_config
-from robustdl_lib.noise import KINDS, corrupt
+from robustdl_lib.noise import KINDS
 from robustdl_lib.processes import on_threads
 from robustdl_lib.registry import DATASETS, FIGURES, NOISES, STUDIES
-from robustdl_lib.sources import Source
 from robustdl_lib.style import render
 from robustdl_lib.train import Trained, fit, logits_of
 
@@ -65,7 +64,7 @@ def adverse_gallery() -> pd.DataFrame:
     """
     source = data.load_source("cifar10")
     people = human.Rows("cifar10", source.pool, source.labels[source.pool])
-    errors = galleries.label_errors(source, {name: people[name] for name in people})
+    errors = galleries.label_errors(source, dict(people))
     images, rows = galleries.made(source, data.load_source("cifar100"), "CIFAR-100")
     table = pd.concat([errors, rows], ignore_index=True)
     shown = np.concatenate([source.images[errors["index"]], images])
@@ -86,19 +85,9 @@ def transitions_cifar10n() -> pd.DataFrame:
     :func:`robustdl_lib.data.load_source` and :func:`robustdl_lib.human.labels` for files that are not there.
     """
     source = data.load_source("cifar10")
-    return transition_rows(COMPARED, source, human.Rows("cifar10", source.pool, source.labels[source.pool]))
-
-
-def transition_rows(specs: Sequence[str], source: Source, people: Mapping[str, Rows]) -> pd.DataFrame:
-    """Return the realised matrices of noise specs over a source's pool, ``people`` {name: labels} its human labels."""
-    frames = []
-    for spec in specs:
-        clean = source.labels[source.pool]
-        drawn = corrupt(clean, spec, num_classes=len(source.classes), human=people)
-        true, given = (np.array(source.classes)[index.ravel()] for index in np.indices(drawn.transition.shape))
-        rows = {"spec": spec, "true": true, "given": given, "realised": drawn.transition.numpy().ravel()}
-        frames.append(pd.DataFrame(rows))
-    return pd.concat(frames, ignore_index=True)
+    rows = frames.transition_rows(COMPARED, "cifar10", source=source)
+    named = {column: np.array(source.classes)[rows[column]] for column in ("true", "given")}
+    return rows.assign(**named)[list(adverse_plots.NOISE_COLUMNS)]
 
 
 @STUDIES.register(
@@ -202,13 +191,13 @@ def detect(examples: pd.DataFrame) -> pd.DataFrame:
     where there are none of a kind or a score is not known.
     """
     clean = examples[examples["kind"] == "clean"]
-    frames = []
+    rows = []
     for kind, members in examples.groupby("kind", sort=False):
         for score in SCORES:
             auroc = np.nan if kind == "clean" else separation(members[score], clean[score])
             row = {"kind": kind, "score": score, "auroc": auroc, "mean": members[score].mean()}
-            frames.append({**row, "count": len(members), "right": members["right"].mean()})
-    return pd.DataFrame(frames)
+            rows.append({**row, "count": len(members), "right": members["right"].mean()})
+    return pd.DataFrame(rows)
 
 
 def separation(members: pd.Series, others: pd.Series) -> float:

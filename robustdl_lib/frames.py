@@ -14,6 +14,7 @@ from robustdl_lib.data import load
 from robustdl_lib.gradients import compare, emphasis_density, logits_at, weight_curve
 from robustdl_lib.noise import NoisyLabels
 from robustdl_lib.registry import METHODS, additions
+from robustdl_lib.sources import Source
 from robustdl_lib.targets import global_trust, local_trust
 
 POINTS = np.linspace(0.0, 1.0, 301)
@@ -66,15 +67,17 @@ def own() -> list[str]:
     return [entry.name for entry in additions() if entry.kind == METHODS.kind and entry.meta["role"] != "target"]
 
 
-def transition_rows(specs: Sequence[str] = NOISES_SHOWN, dataset: str = "digits", seed: int = 0) -> pd.DataFrame:
+def transition_rows(
+    specs: Sequence[str] = NOISES_SHOWN, dataset: str = "digits", seed: int = 0, source: Source | None = None
+) -> pd.DataFrame:
     """Return asked and realised transition probabilities: columns spec, true, given, asked, realised.
 
     They are those of the draw ``seed`` over train and validation of the data set; asked is NaN for a noise that depends
-    on more than the class.
+    on more than the class. ``source`` is the data set where it is in memory already.
     """
     frames = []
     for spec in specs:
-        drawn = load(RunConfig(dataset=dataset, noise=spec, noise_seed=seed))
+        drawn = load(RunConfig(dataset=dataset, noise=spec, noise_seed=seed), source)
         realised, asked = drawn.noise.transition.numpy(), drawn.noise.asked
         true, given = np.indices(realised.shape)
         columns = {"true": true.ravel(), "given": given.ravel()}

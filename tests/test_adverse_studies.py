@@ -146,14 +146,17 @@ def test_out_of_distribution_is_the_average_of_its_sorts(measured: pd.DataFrame)
     np.testing.assert_allclose(part["out of distribution"], part[sorts].mean(axis=1))
 
 
-def test_transition_rows_name_classes_and_sum_to_1() -> None:
-    labels = np.arange(3000) % 3
-    source = Source(np.empty(0, np.uint8), labels, np.arange(3000), np.empty(0, np.int64), ("b", "a", "c"), 1.0, (), ())
-    people = {"worst": np.where(labels == 1, 2, labels)}
-    rows = adverse_studies.transition_rows(["symmetric:0.4", "human:worst"], source, people)
+def test_transitions_name_classes_and_sum_to_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, images = np.arange(3000) % 3, np.zeros((3000, 1, 2, 2), np.uint8)
+    source = Source(images, labels, np.arange(2700), np.arange(2700, 3000), ("b", "a", "c"), 1.0, (0.0,), (1.0,))
+    monkeypatch.setattr(data, "load_source", {"cifar10": source}.__getitem__)
+    monkeypatch.setattr(human, "read", lambda _: {human.CLEAN: labels, "worse_label": np.where(labels == 1, 2, labels)})
+    monkeypatch.setattr(adverse_studies, "COMPARED", ("symmetric:0.4", "human:worst"))
+    rows = adverse_studies.transitions_cifar10n()
+    assert list(rows) == ["spec", "true", "given", "realised"]
     assert rows.groupby(["spec", "true"])["realised"].sum().to_numpy() == pytest.approx(1.0)
-    human = rows[rows["spec"] == "human:worst"].set_index(["true", "given"])["realised"]
-    assert human["a", "c"] == human["b", "b"] == human["c", "c"] == 1
+    people = rows[rows["spec"] == "human:worst"].set_index(["true", "given"])["realised"]
+    assert people["a", "c"] == people["b", "b"] == people["c", "c"] == 1
 
 
 def test_missing_labels_are_predicted_and_judged_and_threads_are_as_before() -> None:
