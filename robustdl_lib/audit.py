@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from robustdl_lib import audit_page, data, folds, paths, splits, store, suspects
-from robustdl_lib.audit_page import AMBIGUOUS, FLAGS, OUTLIER, TWIN, WRONG
+from robustdl_lib.audit_page import AMBIGUOUS, FLAGS, OUTLIER, TWIN, WRONG, flags_of
 from robustdl_lib.config import ConfigError, RunConfig
 from robustdl_lib.registry import DATASETS, METHODS, NOISES
 from robustdl_lib.sources import Source
@@ -41,8 +41,6 @@ FAR = 3.5
 """A modified z-score above it is an outlier. Source: Iglewicz and Hoaglin 1993, section 3.3."""
 PAIR, TWICE, HALF = 0.8, 2.0, 0.5
 """Ambiguous: two classes share PAIR of the probability, neither has TWICE the other's. Outlier: none has HALF."""
-TRUSTED = 0.5
-"""Networks that predict fewer of the labels left out know too little to call a label wrong."""
 Say = Callable[[str], Any]
 
 
@@ -113,7 +111,7 @@ def run(
 
 def summary(found: Audit) -> str:
     """Return what an audit found and where it lies, in a few lines."""
-    return "\n".join([audit_page.lead(counts(found.table)), *_remarks(found), str(found.folder / "audit.html")])
+    return "\n".join([audit_page.lead(counts(found.table)), *_judged(found.quality), str(found.folder / "audit.html")])
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -197,11 +195,6 @@ def to_show(table: pd.DataFrame, top: int) -> list[int]:
         places = np.flatnonzero(flags_of(table, flag))
         chosen |= set(places[: top if flag == WRONG else max(1, top // 4)].tolist())
     return sorted(chosen or range(min(12, top, len(table))))
-
-
-def flags_of(table: pd.DataFrame, flag: str) -> NDArray[np.bool_]:
-    """Return which rows of an audit's table carry a flag: [N] of True and False."""
-    return table["flags"].map(lambda text: flag in text.split("; ")).to_numpy(dtype=bool)
 
 
 def _flags(
@@ -317,47 +310,37 @@ def _quality(loaded: data.Data, table: pd.DataFrame) -> dict[str, Any]:
     return row | {"wrong": int(wrong.sum()), "corrected": float(right[hit].mean()) if hit.any() else np.nan}
 
 
-def _remarks(found: Audit) -> list[str]:
-    """Return what has to be said beside the counts: how far to trust them, and how right they are if that is known."""
-    agreed = _predicted(found.table)
-    doubt = (
-        f"Only {agreed:.0%} of the labels were predicted by the network that had not seen them: the flags mean little, "
-        "so train longer (--epochs), a larger network (--model), or on more images."
-    )
-    return [doubt] * (agreed < TRUSTED) + ([_judged(found.quality)] if found.quality else [])
-
-
-def _predicted(table: pd.DataFrame) -> float:
-    """Return the share of given labels that are the likeliest class out of sample."""
-    return float((table["p_y"] == table["max_p"]).mean())
-
-
-def _judged(quality: Mapping[str, Any]) -> str:
-    """Say the quality of an audit on labels whose truth is known."""
+def _judged(quality: Mapping[str, Any]) -> list[str]:
+    """Say how right an audit is, where the truth is known."""
+    if not quality:
+        return []
     if not quality["wrong"]:
-        return "The truth is known here: no label is wrong, so there is nothing to find."
+        return ["The truth is known here: no label is wrong, so there is nothing to find."]
     numbers = {name: f"{100 * quality[name]:.1f} %" for name in ("precision", "recall", "corrected")}
-    return (
+    return [
         f"The truth is known here: {quality['wrong']} labels are wrong. Of those flagged {numbers['precision']} are "
         f"wrong (precision), of the wrong ones {numbers['recall']} are flagged (recall), for {numbers['corrected']} of "
         f"these the true class is suggested; AUROC of the ranking {quality['auroc']:.3f}."
-    )
+    ]
 
 
 def counts(table: pd.DataFrame) -> dict[str, int]:
-    """Return how many examples an audit's table holds, and how many carry each flag."""
-    return {"examples": len(table), **{flag: int(flags_of(table, flag).sum()) for flag in FLAGS}}
+    """Return how many examples an audit's table holds, and of how many the given label was the likeliest out of sample,
+    and how many carry each flag.
+    """
+    found = {"examples": len(table), "predicted": int((table["p_y"] == table["max_p"]).sum())}
+    return found | {flag: int(flags_of(table, flag).sum()) for flag in FLAGS}
 
 
 def _facts(cfg: RunConfig, loaded: data.Data, table: pd.DataFrame, parts: int, told: list[str]) -> dict[str, str]:
     """Return what was done, in words for the page."""
     labels = loaded.train.labels.numpy()
-    method = METHODS.parse(cfg.method)
+    method, numbers = METHODS.parse(cfg.method), counts(table)
     facts = {
         "data": f"{cfg.dataset}: {len(labels)} images, {len(loaded.classes)} classes",
         "trained by": f"{method.label} ({method.entry.source}), {cfg.model}, seed {cfg.seed}",
         "trainings": f"{parts}, of {cfg.epochs} epochs with {cfg.batch_size} images a step, each without one fold",
-        "predicted out of sample": f"{100 * _predicted(table):.1f} % of the given labels",
+        "predicted out of sample": f"{100 * numbers['predicted'] / len(labels):.1f} % of the given labels",
     }
     if cfg.noise != "none":
         facts["noise, to try the audit"] = f"{cfg.noise}, {100 * loaded.noise.rate:.1f} % of the labels"
@@ -378,7 +361,7 @@ def _write(found: Audit, shown: pd.DataFrame, pictures: list[bytes], provenance:
     """Write the three files, all or none half-written."""
     rows = found.table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode(errors="replace")
     numbers, title = counts(found.table), f"Audit of {_name(found.cfg)}"
-    page = audit_page.page(title, found.facts, shown, pictures, counts=numbers, remarks=_remarks(found))
+    page = audit_page.page(title, found.facts, shown, pictures, counts=numbers, remarks=_judged(found.quality))
     said = {"config": found.cfg.model_dump(mode="json"), "facts": dict(found.facts), "counts": numbers}
     said |= {"quality": {name: value for name, value in found.quality.items() if value == value}}
     contents = {"suspects.csv": rows, "audit.html": page.encode(errors="replace")}

@@ -15,10 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
+
+from robustdl_lib.image_cache import rgb
 
 WRONG, OUTLIER, AMBIGUOUS, TWIN = "likely wrong label", "possible outlier", "ambiguous", "near-duplicate"
 FLAGS = (WRONG, OUTLIER, AMBIGUOUS, TWIN)
+TRUSTED = 0.5
+"""Share of the given labels that the networks must predict out of sample before their flags are taken at their word."""
 TEMPLATE = Path(__file__).parent / "audit.html"
 SIDE = 120
 """Pixels of a picture's longer side on the page."""
@@ -53,7 +57,8 @@ def page(
 
     table: the suspects to show, in their order, with the columns rank, file, given, suggested, p_y, mean_p_y,
     entropy, max_p, flags (names of :data:`FLAGS` parted by "; ") and twin; pictures: a PNG for each. ``counts`` holds
-    the number of ``examples`` that were audited and of those with each flag, ``remarks`` are said below them. Raises
+    the number of ``examples`` that were audited, of those ``predicted`` out of sample and of those with each flag;
+    ``remarks`` are said below them. Raises
     ValueError where table and pictures do not go together.
     """
     if len(table) != len(pictures):
@@ -69,7 +74,7 @@ def page(
         "reading": escape(READING),
         "confused": _confused(table),
         "classes": _choices({"": "all classes"} | {str(number[name]): name for name in classes}),
-        "flags": _choices({"": "anything"} | {str(i): f for i, f in enumerate(FLAGS) if _has(table, f).any()}),
+        "flags": _choices({"": "anything"} | {str(i): f for i, f in enumerate(FLAGS) if flags_of(table, f).any()}),
         "orders": _choices(ORDERS),
         "heading": _heading(table, counts),
         "count": f"{len(rows)} of {len(rows)} shown",
@@ -87,12 +92,14 @@ def png(pixels: NDArray[np.uint8], scale: float) -> bytes:
 
 
 def thumbnail(path: Path) -> bytes:
-    """Return the image of a file as a PNG of at most SIDE pixels a side, upright; raises OSError where it has none."""
-    with Image.open(path) as image:
-        upright = ImageOps.exif_transpose(image).convert("RGBA")
-    upright.thumbnail((SIDE, SIDE))
-    ground = Image.new("RGBA", upright.size, "white")
-    return _encoded(Image.alpha_composite(ground, upright).convert("RGB"))
+    """Return the image of a file as a PNG of at most SIDE pixels a side, upright; raises OSError where it has none.
+
+    Its colours are those that the network sees; raises ValueError as :func:`robustdl_lib.image_cache.rgb`.
+    """
+    with Image.open(path) as opened:
+        image = rgb(opened)
+    image.thumbnail((SIDE, SIDE))
+    return _encoded(image)
 
 
 def natural(name: str) -> tuple[Any, ...]:
@@ -110,7 +117,16 @@ def _encoded(image: Image.Image) -> bytes:
 
 
 def lead(counts: Mapping[str, int]) -> str:
-    """Return what was found in one or two sentences: counts of ``examples`` and of each flag."""
+    """Return what was found in one or two sentences: counts of ``examples``, ``predicted`` and of each flag.
+
+    Networks that predicted less than :data:`TRUSTED` of the labels have found nothing, and that is said instead.
+    """
+    if counts["predicted"] < TRUSTED * counts["examples"]:
+        return (
+            f"The networks learnt too little to judge these {counts['examples']} labels: they predicted only "
+            f"{counts['predicted'] / counts['examples']:.0%} of them without having seen them. Train longer "
+            "(--epochs), a larger network (--model), or on more images; until then the flags mean little."
+        )
     words = {OUTLIER: ("possible outlier", "s"), AMBIGUOUS: ("ambiguous image", "s"), TWIN: ("near-duplicate", "s")}
     more = [f"{counts[flag]} {one}{s * (counts[flag] != 1)}" for flag, (one, s) in words.items() if counts[flag]]
     verb = "label is" if counts[WRONG] == 1 else "labels are"
@@ -118,15 +134,16 @@ def lead(counts: Mapping[str, int]) -> str:
     return f"{first} Besides: {', '.join(more)}." if more else first
 
 
+def flags_of(table: pd.DataFrame, flag: str) -> NDArray[np.bool_]:
+    """Return which rows of an audit's table carry a flag: [N] of True and False."""
+    return table["flags"].map(lambda text: flag in text.split("; ")).to_numpy(dtype=bool)
+
+
 def _heading(table: pd.DataFrame, counts: Mapping[str, int]) -> str:
     if not counts[WRONG]:
         return "Not suspected of a wrong label, but worth a look"
-    shown = int(_has(table, WRONG).sum())
+    shown = int(flags_of(table, WRONG).sum())
     return "Suspects" if shown == counts[WRONG] else f"The first {shown} of {counts[WRONG]} likely wrong labels"
-
-
-def _has(table: pd.DataFrame, flag: str) -> pd.Series:
-    return table["flags"].map(lambda text: flag in text.split("; "))
 
 
 def _choices(words: Mapping[str, str]) -> str:
@@ -135,7 +152,7 @@ def _choices(words: Mapping[str, str]) -> str:
 
 def _confused(table: pd.DataFrame) -> str:
     """Return the ten most frequent pairs of given and suggested class among the likely wrong, as a table."""
-    pairs = table[_has(table, WRONG)].groupby(["given", "suggested"], sort=True).size()
+    pairs = table[flags_of(table, WRONG)].groupby(["given", "suggested"], sort=True).size()
     pairs = pairs.sort_values(ascending=False, kind="stable").head(10)
     if pairs.empty:
         return ""

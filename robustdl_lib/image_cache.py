@@ -168,7 +168,7 @@ def _decode_into(images: NDArray[np.uint8], row: int, file: Path) -> str:
         size = images.shape[-1]
         with Image.open(file) as opened:
             opened.draft(None, (4 * size, 4 * size))  # a photograph in JPEG is decoded at a fraction, many times faster
-            square = _rgb(ImageOps.exif_transpose(opened)).resize((size, size), Image.Resampling.BICUBIC)
+            square = rgb(opened).resize((size, size), Image.Resampling.BICUBIC)
     except PIL.UnidentifiedImageError:
         return "no known format"
     except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
@@ -177,8 +177,12 @@ def _decode_into(images: NDArray[np.uint8], row: int, file: Path) -> str:
     return ""
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """Return an image in RGB: 16 bits a pixel scaled to 8, what is transparent white."""
+def rgb(image: Image.Image) -> Image.Image:
+    """Return an image upright and in RGB: 16 bits a pixel scaled to 8, what is transparent white.
+
+    Raises ValueError for pixels that are fractions.
+    """
+    image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         return Image.fromarray((np.clip(np.asarray(image), 0, 65535) // 257).astype(np.uint8)).convert("RGB")
     if image.mode == "F":

@@ -1,6 +1,7 @@
 """The page of an audit: its words without a browser, and its filters, order and looks in one."""
 
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def pictures(count: int = 6) -> list[bytes]:
     return [audit_page.png(np.full((1, 8, 8), 40 * index, dtype=np.uint8), 255.0) for index in range(count)]
 
 
-COUNTS = {"examples": 60, WRONG: 3, OUTLIER: 1, AMBIGUOUS: 1, TWIN: 2}
+COUNTS = {"examples": 60, "predicted": 30, WRONG: 3, OUTLIER: 1, AMBIGUOUS: 1, TWIN: 2}
 
 
 def html(**changes: Any) -> str:
@@ -73,7 +74,7 @@ def test_only_what_is_likely_wrong_stands_in_a_red_box() -> None:
 
 
 def test_the_lead_counts_in_words() -> None:
-    none = {"examples": 7, WRONG: 0, OUTLIER: 0, AMBIGUOUS: 0, TWIN: 0}
+    none = {"examples": 7, "predicted": 7, WRONG: 0, OUTLIER: 0, AMBIGUOUS: 0, TWIN: 0}
     assert audit_page.lead(none) == "Of 7 images, no labels are likely wrong."
     assert audit_page.lead(none | {WRONG: 1}) == "Of 7 images, 1 label is likely wrong."
     more = audit_page.lead(COUNTS)
@@ -81,6 +82,13 @@ def test_the_lead_counts_in_words() -> None:
         more
         == "Of 60 images, 3 labels are likely wrong. Besides: 1 possible outlier, 1 ambiguous image, 2 near-duplicates."
     )
+
+
+def test_networks_that_learnt_too_little_call_no_label_wrong() -> None:
+    weak = audit_page.lead(COUNTS | {"predicted": 29})
+    assert weak.startswith("The networks learnt too little to judge these 60 labels: they predicted only 48% of them")
+    assert "wrong" not in weak
+    assert escape(weak) in html(counts=COUNTS | {"predicted": 29})
 
 
 def test_the_heading_says_when_not_all_are_shown() -> None:
@@ -110,6 +118,10 @@ def test_pictures_are_of_display_size(tmp_path: Path) -> None:
     with Image.open(tmp_path / "small.png") as image:
         assert image.size == (120, 60)
         assert image.convert("RGB").getpixel((5, 5)) == (255, 255, 255)
+    Image.new("I;16", (40, 40), 40_000).save(tmp_path / "deep.png")
+    (tmp_path / "small.png").write_bytes(audit_page.thumbnail(tmp_path / "deep.png"))
+    with Image.open(tmp_path / "small.png") as image:
+        assert image.getpixel((5, 5)) == (155, 155, 155)  # 40,000 of 65,535, as the network sees it
     (tmp_path / "no.png").write_text("no image")
     with pytest.raises(OSError, match="cannot identify"):
         audit_page.thumbnail(tmp_path / "no.png")
