@@ -22,10 +22,10 @@ from sklearn.neighbors import NearestNeighbors
 from robustdl_lib import audit_page, data, folds, paths, splits, store, suspects
 from robustdl_lib.audit_page import AMBIGUOUS, FLAGS, OUTLIER, TWIN, WRONG, flags_of
 from robustdl_lib.config import ConfigError, RunConfig
+from robustdl_lib.formats import resolve_device
 from robustdl_lib.registry import DATASETS, METHODS, NOISES
 from robustdl_lib.sources import Source
 from robustdl_lib.style import record, write
-from robustdl_lib.train import resolve_device
 
 FILES = ("suspects.csv", "audit.html", "audit.json")
 FOLDS = 5

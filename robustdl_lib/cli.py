@@ -36,8 +36,8 @@ from robustdl_lib import audit as _audit
 from robustdl_lib import explorer as _explorer
 from robustdl_lib.config import PROFILES, ConfigError, RunConfig, profile_config
 from robustdl_lib.data import load
+from robustdl_lib.formats import resolve_device
 from robustdl_lib.registry import FIGURES, METHODS, NOISES, STUDIES, TABLES
-from robustdl_lib.train import resolve_device
 
 MATRIX_SHOWN = 20
 REFUSALS = (ValueError, OSError, RuntimeError)

@@ -37,7 +37,11 @@ class Beginning:
 
 
 class Memory(Protocol):
-    """What a method keeps between steps; built from the values of its knobs, by name."""
+    """What a method keeps between steps; built from the values of its knobs, by name.
+
+    One whose ``recall`` does the same work at every step and keeps its tensors in place may say ``in_graph = True``:
+    its steps are then captured as a graph on a GPU. The others run as they are written.
+    """
 
     def begin(self, run: Beginning) -> None:
         """Prepare for a run."""
@@ -52,6 +56,8 @@ class Memory(Protocol):
 
 class EarlyLearning:
     """ELR's targets: for each example the moving average of its predictions, t <- beta t + (1 - beta) p, from 0."""
+
+    in_graph = True
 
     def __init__(self, *, lam: float, beta: float) -> None:
         self.beta = beta
@@ -180,6 +186,8 @@ def joint(
 
 class Teacher:
     """A network trained first, by this library, that says what it thinks of the images at hand."""
+
+    in_graph = True
 
     def __init__(self, *, teacher: str, network: str, alpha: float, T: float) -> None:
         self.changes = {"method": teacher} | ({"model": network} if network else {})

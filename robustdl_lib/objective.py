@@ -1,6 +1,7 @@
 """From a method's spec to what is minimised: a target, a weight and a loss, then the only reduction over examples."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ class Objective:
         one-hot. An example whose label is missing (-1) has loss and weight 0, but for methods that are made for it.
         ``recalled`` is what the method's memory says of these examples.
         """
-        if not 0 <= progress <= 1:
+        if not isinstance(progress, Tensor) and not 0 <= progress <= 1:
             raise ValueError(f"progress is the share of training done, in [0, 1], found {progress}")
         target = self.one_hot(labels, logits)
         known = target.new_ones(len(target), dtype=torch.bool)
@@ -113,7 +114,11 @@ class Objective:
         norm = self.method.values.get("norm", "batch")
         if norm == "batch":
             return weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
-        return len(weights) * (integral(self.method.entry.function, **self.method.knobs) if norm == "integral" else 1.0)
+        return len(weights) * (self._area if norm == "integral" else 1.0)
+
+    @cached_property
+    def _area(self) -> float:
+        return integral(self.method.entry.function, **self.method.knobs)
 
     def trust(self, logits: Tensor, *, progress: float) -> Tensor:
         """Return the share of each example's target that the learner supplies: [N], 0 for methods that do not."""

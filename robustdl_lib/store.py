@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from robustdl_lib import artefacts, paths
 from robustdl_lib.config import PROFILES, SPECS, RunConfig
 from robustdl_lib.data import Data
+from robustdl_lib.formats import processor
 
 FILES = ("config.json", "history.csv", "p_y.npz")
 PROVENANCE = "provenance.json"
@@ -197,15 +198,6 @@ def code_version() -> dict[str, Any]:
     """Return the git revision (None outside a checkout; ``+`` marks uncommitted changes) and the versions."""
     versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
     return {"git_revision": _git_revision(), "versions": versions}
-
-
-@cache
-def processor() -> str:
-    """Return the processor's name as Linux gives it, else the architecture's."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def keep_noise(shelf: Path, cfg: RunConfig, data: Data) -> Path:

@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from robustdl_lib import paths, store
+from robustdl_lib.formats import processor
 from robustdl_lib.registry import STUDIES, Spec
 from robustdl_lib.style import record, write
 
@@ -99,7 +100,7 @@ def _pictures(shelf: str) -> Path:
 
 
 def _circumstances(started: float) -> dict[str, Any]:
-    device = f"cpu {store.processor()}" if not torch.cuda.is_available() else torch.cuda.get_device_name()
+    device = f"cpu {processor()}" if not torch.cuda.is_available() else torch.cuda.get_device_name()
     return {**store.code_version(), "device": device, "seconds": round(perf_counter() - started, 1)}
 
 

@@ -4,7 +4,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,10 +16,11 @@ from tqdm import tqdm
 from robustdl_lib import paths, store
 from robustdl_lib.config import ConfigError, RunConfig, profile_config
 from robustdl_lib.data import load, load_source
-from robustdl_lib.processes import spread
+from robustdl_lib.formats import fastest, resolve_device
+from robustdl_lib.processes import on_threads, spread
 from robustdl_lib.registry import METHODS, SWEEPS
 from robustdl_lib.sources import Source
-from robustdl_lib.train import TrainingFailed, fit, resolve_device
+from robustdl_lib.train import TrainingFailed, fit
 
 METHODS_SHOWN = (
     "cce",
@@ -221,6 +222,10 @@ def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bo
     store.clear_leftovers(shelf)
     threads = max(1, cpu_count() // jobs)  # of the jobs asked for: a resumed sweep computes as the first did
     sources = {name: load_source(name) for name in dict.fromkeys(cfg.dataset for cfg in configs)}
+    with on_threads(threads):  # measured here, once: the processes then find what was chosen
+        for cfg in configs:
+            source = sources[cfg.dataset]
+            fastest(cfg, resolve_device(cfg.device), source.images.shape[1:], len(source.classes))
     calls = [(cfg, shelf, sources[cfg.dataset]) for cfg in configs]
     failures: list[str] = []
     with _progress(len(configs), quiet) as done:
@@ -246,10 +251,12 @@ def train_one(
 
     ``source`` is the data set where it is in memory already.
     """
-    started, data = perf_counter(), load(cfg, source)
+    started, data, device = perf_counter(), load(cfg, source), resolve_device(cfg.device)
     store.keep_noise(shelf, cfg, data)
-    trained = fit(cfg, data, on_epoch)
-    provenance = store.provenance(data, resolve_device(cfg.device), perf_counter() - started)
+    form = fastest(cfg, device, data.train.pixels.shape[1:], data.num_classes)
+    with on_threads(form.threads):
+        trained = fit(cfg, data, on_epoch, form=form)
+        provenance = store.provenance(data, device, perf_counter() - started) | {"format": asdict(form)}
     return float(store.save(shelf, cfg, trained.history, trained.p_y, provenance).history["test_acc"].iloc[-1])
 
 

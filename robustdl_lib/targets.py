@@ -35,7 +35,8 @@ def global_trust(progress: float, *, B: Sharpness = 10.0) -> float:
 
     progress t/T in [0, 1], B > 0 -> float. Source: Talk, eq. 6; ProSelfLC (arXiv 2005.03788).
     """
-    return 0.5 * (1.0 + math.tanh(0.5 * B * (progress - 0.5)))
+    centred = 0.5 * B * (progress - 0.5)  # a scalar tensor where a step is captured as a graph
+    return 0.5 * (1.0 + (torch.tanh(centred) if isinstance(centred, Tensor) else math.tanh(centred)))
 
 
 def local_trust(logits: Tensor, *, T: Temperature = 1.0, confidence: Confidence = "entropy") -> Tensor:
@@ -79,7 +80,7 @@ def proselflc_trust(
 
 def constant_trust(logits: Tensor, progress: float, *, eps: float) -> Tensor:
     """The same trust for each example at all times: logits [N, C] -> [N] filled with eps."""
-    return logits.new_full(logits.shape[:1], eps)
+    return logits.new_zeros(logits.shape[:1]) + eps
 
 
 @METHODS.register(
@@ -203,7 +204,8 @@ def pseudo(
     labelled = target.sum(dim=1, keepdim=True) > 0
     count = len(target) / labelled.to(target.dtype).sum().clamp_min(1)
     others = len(target) / (~labelled).to(target.dtype).sum().clamp_min(1)
-    ramp = weight * min(max((progress - start) / (end - start), 0.0), 1.0)
+    along = (progress - start) / (end - start)
+    ramp = weight * (along.clamp(0.0, 1.0) if isinstance(along, Tensor) else min(max(along, 0.0), 1.0))
     guess = one_hot(logits.argmax(dim=1), target.shape[1]).to(target.dtype)
     return torch.where(labelled, count * target, ramp * others * guess)
 

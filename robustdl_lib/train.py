@@ -1,8 +1,9 @@
 """The training loop: it calls the pieces, one after the other, and writes a row an epoch."""
 
 import math
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +14,19 @@ from torch import Tensor, nn
 from torch.optim import SGD, lr_scheduler
 
 from robustdl_lib import metrics, models
-from robustdl_lib.config import ConfigError, RunConfig
-from robustdl_lib.data import Data, Split, crop, draw_crops
+from robustdl_lib.config import RunConfig
+from robustdl_lib.data import Data, Split
+from robustdl_lib.formats import Format, own_stream, resolve_device, usual
 from robustdl_lib.objective import Objective, build
+from robustdl_lib.steps import Steps, graph
 
 INFERENCE_PIXELS = 2**16
 """Pixels in an inference batch: what a CPU's caches hold; larger batches of 32x32 images take twice as long."""
+_DRAWING = threading.Lock()
 
 
 class TrainingFailed(RuntimeError):
-    """A loss that is not a number; the message names the epoch and the configuration."""
+    """A loss that is not a number; the message names the step and the configuration."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,14 @@ def fit(
     data: Data,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
     on_logits: Callable[[int, Tensor], None] | None = None,
+    form: Format | None = None,
 ) -> Trained:
     """Train as ``cfg`` says, calling ``on_epoch`` with each row.
 
     ``on_logits`` sees each epoch's number and the logits [N, C] of the training split, in its order, in inference
-    mode: what a study of single examples records.
+    mode: what a study of single examples records. ``form`` says how to compute, by default as
+    :func:`robustdl_lib.formats.usual` does; on a GPU each run has a stream of its own, so that several threads train
+    at the same time.
 
     Rows hold ``epoch`` (from 1), ``progress`` (share of training done), ``lr`` of the last step, ``seconds`` of
     the epoch, ``train_loss``, accuracies in [0, 1] on the test set and on the noisy validation set, the
@@ -58,11 +65,23 @@ def fit(
     Raises ConfigError for a device that is not there, TrainingFailed when the loss is not finite.
     """
     device = resolve_device(cfg.device)
-    data = data.to(device)
+    with own_stream(device):
+        return _fit(cfg, data.to(device), device, form or usual(cfg, device), on_epoch, on_logits)
+
+
+def _fit(
+    cfg: RunConfig,
+    data: Data,
+    device: torch.device,
+    form: Format,
+    on_epoch: Callable[[dict[str, float]], None] | None,
+    on_logits: Callable[[int, Tensor], None] | None,
+) -> Trained:
     objective = build(cfg.method, data.num_classes)
-    objective.begin(data.train.labels, lambda **changes: fit(cfg.replace(**changes), data))
-    model = initial_model(cfg, data).to(device).to(memory_format=torch.channels_last)
-    optimiser = SGD(model.parameters(), lr=cfg.lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay)
+    objective.begin(data.train.labels, lambda **changes: fit(cfg.replace(**changes), data, form=form))
+    model = form.prepare(initial_model(cfg, data).to(device))
+    optimiser = make_optimiser(cfg, model, device)
+    steps = Steps(cfg, data, model, objective, optimiser, form, capture=graph if device.type == "cuda" else None)
     steps_per_epoch = math.ceil(len(data.train.labels) / cfg.batch_size)
     total = cfg.epochs * steps_per_epoch
     scheduler = make_scheduler(cfg, optimiser, total)
@@ -72,23 +91,19 @@ def fit(
     for epoch in range(1, cfg.epochs + 1):
         started = time.perf_counter()
         model.train()
-        loss_sum = torch.zeros((), device=device)
-        for step, (rows, images, labels) in enumerate(batches(cfg, data, order, crops), (epoch - 1) * steps_per_epoch):
-            with autocast(cfg, device):
-                logits = model(images)
-            loss = objective(logits.float(), labels, progress=step / total, rows=rows, images=images)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            lr = float(scheduler.get_last_lr()[0])
-            optimiser.step()
+        first = (epoch - 1) * steps_per_epoch
+        steps.begin_epoch(crops, first)
+        for step, rows in enumerate(batches(cfg, data, order), first):
+            steps(rows, step / total)
+            lr = scheduler.get_last_lr()[0]
             scheduler.step()
-            loss_sum += loss.detach() * len(labels)
-        train_loss = float(loss_sum) / len(data.train.labels)
-        if not math.isfinite(train_loss):
-            raise TrainingFailed(f"the loss is {train_loss} in epoch {epoch} of {cfg.canonical_json()}")
-        row: dict[str, float] = {"epoch": epoch, "progress": epoch / cfg.epochs, "lr": lr, "train_loss": train_loss}
-        seen = logits_of(cfg, model, data.train)
-        measured, counts = measure(cfg, model, data, objective, epoch / cfg.epochs, seen)
+        if (failed := steps.failed_at()) is not None:
+            where = f"step {failed + 1} of {total} (epoch {epoch})"
+            raise TrainingFailed(f"the loss is not finite in {where} of {cfg.canonical_json()}")
+        row: dict[str, float] = {"epoch": epoch, "progress": epoch / cfg.epochs, "lr": float(lr)}
+        row["train_loss"] = steps.train_loss()
+        seen = logits_of(cfg, model, data.train, form)
+        measured, counts = measure(cfg, model, data, objective, epoch / cfg.epochs, seen, form)
         histograms.append(counts)
         history.append({**row, **measured, "seconds": time.perf_counter() - started})
         if on_epoch:
@@ -106,14 +121,20 @@ COLUMNS = [
 
 
 def measure(
-    cfg: RunConfig, model: nn.Module, data: Data, objective: Objective, progress: float, train: Tensor | None = None
+    cfg: RunConfig,
+    model: nn.Module,
+    data: Data,
+    objective: Objective,
+    progress: float,
+    train: Tensor | None = None,
+    form: Format | None = None,
 ) -> tuple[dict[str, float], dict[str, NDArray[np.int64]]]:
     """Return a row's measurements and the p_y histograms of the clean and the mislabelled training subset.
 
     ``train`` are the logits [N, C] of the training split, where they are there already.
     """
-    train = logits_of(cfg, model, data.train) if train is None else train
-    val, test = (logits_of(cfg, model, split) for split in (data.val, data.test))
+    train = logits_of(cfg, model, data.train, form) if train is None else train
+    val, test = (logits_of(cfg, model, split, form) for split in (data.val, data.test))
     row = {
         "test_acc": metrics.accuracy(test, data.test.clean_labels),
         "val_acc": metrics.accuracy(val, data.val.labels, data.val.labels >= 0),
@@ -125,39 +146,37 @@ def measure(
     return row, {name: metrics.p_y_histogram(given, subset).cpu().numpy() for name, subset in subsets.items()}
 
 
-def logits_of(cfg: RunConfig, model: nn.Module, split: Split) -> Tensor:
+def logits_of(cfg: RunConfig, model: nn.Module, split: Split, form: Format | None = None) -> Tensor:
     """Return the logits [N, C] of a split in its order, in inference mode, in float32."""
     size = max(64, INFERENCE_PIXELS // math.prod(split.pixels.shape[2:]))
-    return torch.cat([predict(cfg, model, images) for images in split.batches(size)])
+    return torch.cat([predict(cfg, model, images, form) for images in split.batches(size)])
 
 
 @torch.inference_mode()
-def predict(cfg: RunConfig, model: nn.Module, images: Tensor) -> Tensor:
+def predict(cfg: RunConfig, model: nn.Module, images: Tensor, form: Format | None = None) -> Tensor:
     """Return the logits [N, C] of images [N, channels, H, W] in inference mode, in float32."""
     model.eval()
-    with autocast(cfg, images.device):
-        return model(images).float()
+    return (form or usual(cfg, images.device)).logits(model, images)
 
 
-def batches(
-    cfg: RunConfig, data: Data, order: torch.Generator, crops: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield the training set once, in a new order: rows, images (augmented if ``cfg.augment``), labels."""
-    labels, device = data.train.labels, data.train.labels.device
-    if cfg.augment:
-        offsets, mirrored = draw_crops(len(labels), crops, pad=data.pad, flip=data.flip, device=device)
-    for rows in torch.randperm(len(labels), generator=order).to(device).split(cfg.batch_size):
-        images = data.train.batch(rows)
-        if cfg.augment:
-            images = crop(images, offsets[rows], mirrored[rows], pad=data.pad)
-        yield rows, images, labels[rows]
+def batches(cfg: RunConfig, data: Data, order: torch.Generator) -> tuple[Tensor, ...]:
+    """Return the rows of the training set once, in a new order, ``cfg.batch_size`` at a time."""
+    labels = data.train.labels
+    return torch.randperm(len(labels), generator=order).to(labels.device).split(cfg.batch_size)
 
 
 def initial_model(cfg: RunConfig, data: Data) -> nn.Module:
     """Return the network with the weights that ``cfg.seed`` draws; the global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
+    with _DRAWING, torch.random.fork_rng(devices=[]):  # the generator belongs to all threads
         torch.manual_seed(cfg.seed)
         return models.build(cfg.model, num_classes=data.num_classes, in_channels=data.train.pixels.shape[1])
+
+
+def make_optimiser(cfg: RunConfig, model: nn.Module, device: torch.device) -> SGD:
+    """Return SGD with momentum; on a GPU fused, its learning rate a number on the device, where a graph can read it."""
+    fused = device.type == "cuda"
+    lr = torch.tensor(cfg.lr, device=device) if fused else cfg.lr
+    return SGD(model.parameters(), lr=lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay, fused=fused or None)
 
 
 def make_scheduler(cfg: RunConfig, optimiser: SGD, total: int) -> lr_scheduler.LRScheduler:
@@ -169,25 +188,3 @@ def make_scheduler(cfg: RunConfig, optimiser: SGD, total: int) -> lr_scheduler.L
     if cfg.schedule == "step":
         return lr_scheduler.MultiStepLR(optimiser, [round(share * total) for share in cfg.milestones])
     return lr_scheduler.ConstantLR(optimiser, factor=1.0)
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the device ``name`` means here: ``auto`` is CUDA where there is one, else the CPU.
-
-    Raises :class:`~robustdl_lib.config.ConfigError` for a device that is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    there = {"cpu": 1, "cuda": torch.cuda.device_count()}
-    if (device.index or 0) >= there[device.type]:
-        found = ", ".join(kind for kind, count in there.items() if count)
-        raise ConfigError(f"device {name!r} is not there: this machine has {found}")
-    return device
-
-
-def autocast(cfg: RunConfig, device: torch.device) -> torch.autocast:
-    """Return the autocast context: bfloat16 when asked for, or by default on a GPU that computes in it."""
-    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    wanted = native if cfg.precision == "auto" else cfg.precision == "bfloat16"
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)

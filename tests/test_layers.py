@@ -10,9 +10,9 @@ PACKAGE = ROOT / "robustdl_lib"
 LAYERS = (
     "registry paths downloads",
     "processes config losses targets weights noise models metrics sources splits image_cache",
-    "digits cifar folders human instance adverse artefacts memories",
+    "formats digits cifar folders human instance adverse artefacts memories",
     "data summary objective",
-    "gradients symbols store",
+    "gradients symbols store steps",
     "train frames style lens estimators simplex suspects",
     "sweeps studies plots noise_plots lens_plots statistics_plots simplex_plots explorer explorer_plots "
     "split_plots audit_plots adverse_plots galleries folds audit_page",

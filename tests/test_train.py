@@ -210,18 +210,12 @@ def test_the_row_holds_the_rate_of_the_last_step(digits: data.Data) -> None:
 
 
 def test_a_batch_holds_each_example_once_in_a_new_order(digits: data.Data) -> None:
-    cfg, order, crops = smoke(augment=False), torch.Generator().manual_seed(0), torch.Generator().manual_seed(0)
-    one, other = (list(train.batches(cfg, digits, order, crops)) for _ in range(2))
-    assert [len(labels) for _, _, labels in one] == [128] * 9 + [105]
-    drawn = [torch.cat([images for _, images, _ in epoch]).flatten(1) for epoch in (one, other)]
-    everything = digits.train.images.flatten(1)
-    for images in drawn:
-        assert torch.equal(images.sum(1).sort().values, everything.sum(1).sort().values)
-    assert not torch.equal(*drawn)
-    places = torch.cat([rows for rows, _, _ in one])
-    assert torch.equal(places.sort().values, torch.arange(1257))
-    assert torch.equal(drawn[0], everything[places])
-    assert torch.equal(torch.cat([labels for _, _, labels in one]), digits.train.labels[places])
+    order = torch.Generator().manual_seed(0)
+    one, other = (train.batches(smoke(), digits, order) for _ in range(2))
+    assert [len(rows) for rows in one] == [128] * 9 + [105]
+    for epoch in (one, other):
+        assert torch.equal(torch.cat(epoch).sort().values, torch.arange(1257))
+    assert not torch.equal(torch.cat(one), torch.cat(other))
 
 
 def test_a_memory_is_told_of_the_given_labels_and_of_every_row_once_an_epoch(digits: data.Data) -> None:

@@ -1,0 +1,176 @@
+"""How a run computes: its device, the layout of its images in memory, its type of number, its threads.
+
+None of it changes what a run is, only the last digits of its result and the time it takes; it is recorded with the run.
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from robustdl_lib import models, paths
+from robustdl_lib.config import ConfigError, RunConfig
+from robustdl_lib.processes import on_threads
+
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+GAIN = 1.2
+"""A format takes the place of the usual one where it is this many times as fast: less may be chance."""
+PROBED, REPEATS, SECONDS = 32, 8, 0.5
+"""Images in a step of the probe; its steps of a format, of which the fastest counts; the time after which it ends."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """Layout of images and weights in memory, type of number in the network, threads of the CPU."""
+
+    layout: Literal["channels_last", "contiguous"] = "channels_last"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    threads: int = 1
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Return ``model`` with its weights in this layout."""
+        return model.to(memory_format=LAYOUTS[self.layout])
+
+    def logits(self, model: nn.Module, images: Tensor) -> Tensor:
+        """Return ``model(images)`` in this format: images [N, channels, H, W] -> logits [N, C] in float32."""
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            logits: Tensor = model(images.contiguous(memory_format=LAYOUTS[self.layout]))
+        return logits.float()
+
+
+def usual(cfg: RunConfig, device: torch.device) -> Format:
+    """Return channels-last, bfloat16 where ``cfg`` says so or a GPU computes in it, and the threads there are."""
+    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    wanted = native if cfg.precision == "auto" else cfg.precision == "bfloat16"
+    return Format("channels_last", "bfloat16" if wanted else "float32", torch.get_num_threads())
+
+
+def fastest(cfg: RunConfig, device: torch.device, shape: Sequence[int], num_classes: int) -> Format:
+    """Return the format in which ``cfg``'s network trains fastest on images of ``shape`` (channels, H, W).
+
+    On a GPU the usual one. On a CPU each layout, type of number (unless ``cfg.precision`` names one) and both one
+    thread and all that this process may use are tried for a few steps; the usual one stays unless another is
+    :data:`GAIN` times as fast. What was measured is kept in ``formats.json`` of the cache, by processor, version of
+    torch, network, shape and threads, so that a run that is resumed or repeated computes as before.
+    """
+    plain = usual(cfg, device)
+    if device.type != "cpu":
+        return plain
+    place, key = paths.cache() / "formats.json", _key(cfg, plain, shape)
+    kept = _kept(place)
+    if kept.get(key, {}).get("chosen") not in map(_name, candidates(cfg, plain)):
+        speeds = {_name(form): _speed(cfg, form, shape, num_classes) for form in candidates(cfg, plain)}
+        best = max(speeds, key=lambda name: speeds[name])
+        chosen = best if speeds[best] > GAIN * speeds[_name(plain)] else _name(plain)
+        kept |= {key: {"chosen": chosen, "images_per_second": speeds}}
+        _keep(place, kept)
+    return next(form for form in candidates(cfg, plain) if _name(form) == kept[key]["chosen"])
+
+
+def candidates(cfg: RunConfig, plain: Format) -> list[Format]:
+    """Return the formats to try, the usual one first."""
+    numbers = ("float32", "bfloat16") if cfg.precision == "auto" else (cfg.precision,)
+    threads = sorted({1, plain.threads})
+    tried = [Format(*found) for found in product(LAYOUTS, numbers, threads)]  # type: ignore[arg-type]
+    return [plain, *(form for form in tried if form != plain)]
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device ``name`` means here: ``auto`` is CUDA where there is one, else the CPU.
+
+    Raises :class:`~robustdl_lib.config.ConfigError` for a device that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    there = {"cpu": 1, "cuda": torch.cuda.device_count()}
+    if (device.index or 0) >= there[device.type]:
+        found = ", ".join(kind for kind, count in there.items() if count)
+        raise ConfigError(f"device {name!r} is not there: this machine has {found}")
+    return device
+
+
+@contextmanager
+def own_stream(device: torch.device) -> Iterator[None]:
+    """Work on a stream of one's own inside, on a GPU: several threads then work at the same time."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.cuda.device(device):
+        outer, inner = torch.cuda.current_stream(), torch.cuda.Stream()
+        inner.wait_stream(outer)
+        with torch.cuda.stream(inner):
+            yield
+        outer.wait_stream(inner)
+
+
+@cache
+def processor() -> str:
+    """Return the processor's name as Linux gives it, else the architecture's."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _speed(cfg: RunConfig, form: Format, shape: Sequence[int], num_classes: int) -> float:
+    """Return training images a second: forward and backward passes over random images, the fastest of a few."""
+    with torch.random.fork_rng(devices=[]), on_threads(form.threads):
+        model = form.prepare(models.build(cfg.model, num_classes=num_classes, in_channels=shape[0]))
+        images, labels = torch.rand(PROBED, *shape), torch.zeros(PROBED, dtype=torch.long)
+
+        def step() -> None:
+            cross_entropy(form.logits(model, images), labels).backward()
+
+        step()
+        return round(PROBED / min(_times(step)), 1)
+
+
+def _times(step: Callable[[], Any]) -> list[float]:
+    """Return the seconds of a few calls."""
+    times: list[float] = []
+    while len(times) < REPEATS and sum(times) < SECONDS:
+        started = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - started)
+    return times
+
+
+def _name(form: Format) -> str:
+    return f"{form.layout} {form.precision} {form.threads}"
+
+
+def _key(cfg: RunConfig, plain: Format, shape: Sequence[int]) -> str:
+    size = "x".join(map(str, shape))
+    words = [processor(), f"torch {torch.__version__}", cfg.model, size, cfg.precision, f"{plain.threads} threads"]
+    return "; ".join(words)
+
+
+def _kept(place: Path) -> dict[str, Any]:
+    """Return what earlier probes measured; nothing where the file is not there or not as it was written."""
+    try:
+        return {key: dict(entry) for key, entry in json.loads(place.read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _keep(place: Path, kept: dict[str, Any]) -> None:
+    """Write what was measured, in one step; a cache that cannot be written is gone without."""
+    part = place.with_name(f".{place.name}-{os.getpid()}")
+    with suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+        part.replace(place)
+    with suppress(OSError):
+        part.unlink()
