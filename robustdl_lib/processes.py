@@ -1,4 +1,7 @@
-"""Work spread over processes: each has its share of threads, knows what was registered, and ends with its parent."""
+"""Work spread over processes: each has its share of threads, knows what was registered, and ends with its parent.
+
+On a GPU the runs are threads of this process instead: they share its memory there, and each has a stream of its own.
+"""
 
 import os
 import threading
@@ -26,6 +29,16 @@ def spread(
     kind = "generator" if ordered else "generator_unordered"
     pool = Parallel(n_jobs=min(jobs, len(calls)), batch_size=1, return_as=kind, mmap_mode="c")
     return iter(pool(delayed(_in_process)(task, call, threads, os.getpid(), additions()) for call in calls))
+
+
+def beside(task: Callable[..., Any], calls: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[Any]:
+    """Yield ``task(*call)`` of each call as it ends, computed in at most ``jobs`` threads of this process at a time.
+
+    Each computes on one thread of the processor. Raises what a task raises.
+    """
+    pool = Parallel(n_jobs=min(jobs, len(calls)), batch_size=1, return_as="generator_unordered", prefer="threads")
+    with on_threads(1):
+        yield from pool(delayed(task)(*call) for call in calls)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from robustdl_lib import paths, store
 from robustdl_lib.config import ConfigError, RunConfig, profile_config
 from robustdl_lib.data import load, load_source
 from robustdl_lib.formats import fastest, resolve_device
-from robustdl_lib.processes import on_threads, spread
+from robustdl_lib.processes import beside, on_threads, spread
 from robustdl_lib.registry import METHODS, SWEEPS
 from robustdl_lib.sources import Source
 from robustdl_lib.train import TrainingFailed, fit
@@ -230,7 +230,7 @@ def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bo
     failures: list[str] = []
     with _progress(len(configs), quiet) as done:
         try:
-            for cfg, outcome in spread(_attempt, calls, jobs, threads, ordered=False):
+            for cfg, outcome in _spread(calls, jobs, threads):
                 done.update()
                 done.set_postfix_str(f"{cfg.method} {outcome}", refresh=False)
                 failures += [f"{cfg.method} on {cfg.noise}, seed {cfg.seed}: {outcome}"] * isinstance(outcome, str)
@@ -239,6 +239,15 @@ def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bo
     if failures:
         kept = "what was finished is kept, and the same command trains only the rest"
         raise SweepFailed(f"the sweep is not complete: {failures[0]}; {kept}")
+
+
+def _spread(
+    calls: Sequence[tuple[RunConfig, Path, Source]], jobs: int, threads: int
+) -> Iterator[tuple[RunConfig, Any]]:
+    """Yield the outcome of each call as it ends: runs share a GPU as threads, a processor as processes."""
+    if resolve_device(calls[0][0].device).type == "cuda":
+        return beside(_attempt, calls, jobs)
+    return spread(_attempt, calls, jobs, threads, ordered=False)
 
 
 def train_one(
@@ -261,8 +270,8 @@ def train_one(
 
 
 def _default_jobs(device: str) -> int:
-    """Return the number of processes: one a core, or four on a GPU, where each opens a context of its own."""
-    return cpu_count() if resolve_device(device).type == "cpu" else min(4, cpu_count())
+    """Return how many runs work at a time: one a core, or up to eight on a GPU."""
+    return cpu_count() if resolve_device(device).type == "cpu" else min(8, cpu_count())
 
 
 def _attempt(cfg: RunConfig, shelf: Path, source: Source) -> tuple[RunConfig, Any]:

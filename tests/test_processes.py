@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from robustdl_lib.processes import on_threads, spread
+from robustdl_lib.processes import beside, on_threads, spread
 from robustdl_lib.registry import METHODS
 
 
@@ -45,6 +45,16 @@ def test_unordered_results_are_the_same_ones() -> None:
 def test_a_task_has_its_threads_and_this_process_keeps_its_own(jobs: int) -> None:
     before = torch.get_num_threads()
     assert {threads for _, _, threads in spread(double, [(1,), (2,)], jobs, threads=3)} == {3}
+    assert torch.get_num_threads() == before
+
+
+def test_threads_beside_each_other_share_this_process() -> None:
+    before = torch.get_num_threads()
+    found = list(beside(double, [(value,) for value in range(6)], 3))
+    assert sorted(value for value, _, _ in found) == [*range(0, 12, 2)]
+    assert {(pid, threads) for _, pid, threads in found} == {(os.getpid(), 1)}
+    with pytest.raises(ValueError, match="2 is refused"):
+        list(beside(refuse, [(2,)] * 2, 2))
     assert torch.get_num_threads() == before
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from conftest import one_sentence, smoke
 
 from robustdl_lib import paths, store, summary, sweeps
 from robustdl_lib.config import ConfigError, RunConfig
+from robustdl_lib.processes import beside
 from robustdl_lib.registry import DATASETS, METHODS, SWEEPS, SpecError
 from robustdl_lib.sources import Source
 from robustdl_lib.sweeps import Setting, SweepFailed
@@ -156,6 +158,18 @@ def test_a_run_of_a_sweep_is_the_run_of_its_configuration(shelf: Path) -> None:
     assert among
     assert alone
     pd.testing.assert_frame_equal(among.history.drop(columns="seconds"), alone.history.drop(columns="seconds"))
+
+
+def test_runs_that_share_a_process_as_on_a_gpu_are_those_that_processes_make(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = {**SMALL, "seeds": [0, 1], "jobs": 3}
+    sweeps.run(**{**many, "jobs": 1})
+    alone = sweeps.run(**many).drop(columns="seconds")
+    shutil.rmtree(shelf)
+    monkeypatch.setattr(sweeps, "spread", None)
+    monkeypatch.setattr(sweeps, "_spread", lambda calls, jobs, _: beside(sweeps._attempt, calls, jobs))
+    pd.testing.assert_frame_equal(sweeps.run(**many).drop(columns="seconds"), alone)
 
 
 def test_a_run_whose_loss_is_no_number_is_named_and_the_others_are_kept(shelf: Path) -> None:
