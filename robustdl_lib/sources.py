@@ -1,6 +1,7 @@
 """What a data set is before noise and splits: pixels as they were stored, true labels, and how to normalise."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -40,8 +41,14 @@ class Normal:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return uint8 pixels [N, channels, H, W] as float32 of the same shape."""
-        mean, std = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (self.mean, self.std))
+        mean, std = (_on_device(values, pixels.device) for values in (self.mean, self.std))
         return (pixels.float() / self.scale - mean) / std
+
+
+@cache
+def _on_device(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return numbers, one a channel, as [channels, 1, 1]; sent to the device once, for that makes it wait."""
+    return torch.tensor(values, device=device)[:, None, None]
 
 
 def statistics(images: NDArray[np.uint8], scale: float) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -18,10 +18,10 @@ from robustdl_lib.config import RunConfig
 from robustdl_lib.data import Data, Split
 from robustdl_lib.formats import Format, own_stream, resolve_device, usual
 from robustdl_lib.objective import Objective, build
-from robustdl_lib.steps import Steps, graph
+from robustdl_lib.steps import Capture, Steps, graph
 
-INFERENCE_PIXELS = 2**16
-"""Pixels in an inference batch: what a CPU's caches hold; larger batches of 32x32 images take twice as long."""
+INFERENCE_PIXELS = {"cpu": 2**16, "cuda": 2**22}
+"""Pixels in an inference batch: on a CPU what its caches hold, for larger batches of 32x32 images take twice as long."""
 _DRAWING = threading.Lock()
 
 
@@ -66,22 +66,24 @@ def fit(
     """
     device = resolve_device(cfg.device)
     with own_stream(device):
-        return _fit(cfg, data.to(device), device, form or usual(cfg, device), on_epoch, on_logits)
+        capture = graph if device.type == "cuda" else None
+        return _fit(cfg, data.to(device), form or usual(cfg, device), on_epoch, on_logits, capture)
 
 
 def _fit(
     cfg: RunConfig,
     data: Data,
-    device: torch.device,
     form: Format,
     on_epoch: Callable[[dict[str, float]], None] | None,
     on_logits: Callable[[int, Tensor], None] | None,
+    capture: Capture | None,
 ) -> Trained:
+    device = data.train.labels.device
     objective = build(cfg.method, data.num_classes)
     objective.begin(data.train.labels, lambda **changes: fit(cfg.replace(**changes), data, form=form))
     model = form.prepare(initial_model(cfg, data).to(device))
-    optimiser = make_optimiser(cfg, model, device)
-    steps = Steps(cfg, data, model, objective, optimiser, form, capture=graph if device.type == "cuda" else None)
+    optimiser = make_optimiser(cfg, model, device, captured=capture is not None)
+    steps = Steps(cfg, data, model, objective, optimiser, form, capture=capture)
     steps_per_epoch = math.ceil(len(data.train.labels) / cfg.batch_size)
     total = cfg.epochs * steps_per_epoch
     scheduler = make_scheduler(cfg, optimiser, total)
@@ -148,7 +150,7 @@ def measure(
 
 def logits_of(cfg: RunConfig, model: nn.Module, split: Split, form: Format | None = None) -> Tensor:
     """Return the logits [N, C] of a split in its order, in inference mode, in float32."""
-    size = max(64, INFERENCE_PIXELS // math.prod(split.pixels.shape[2:]))
+    size = max(64, INFERENCE_PIXELS[split.pixels.device.type] // math.prod(split.pixels.shape[2:]))
     return torch.cat([predict(cfg, model, images, form) for images in split.batches(size)])
 
 
@@ -172,11 +174,10 @@ def initial_model(cfg: RunConfig, data: Data) -> nn.Module:
         return models.build(cfg.model, num_classes=data.num_classes, in_channels=data.train.pixels.shape[1])
 
 
-def make_optimiser(cfg: RunConfig, model: nn.Module, device: torch.device) -> SGD:
-    """Return SGD with momentum; on a GPU fused, its learning rate a number on the device, where a graph can read it."""
-    fused = device.type == "cuda"
-    lr = torch.tensor(cfg.lr, device=device) if fused else cfg.lr
-    return SGD(model.parameters(), lr=lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay, fused=fused or None)
+def make_optimiser(cfg: RunConfig, model: nn.Module, device: torch.device, *, captured: bool = False) -> SGD:
+    """Return SGD with momentum; where steps are ``captured``, fused, its rate on the device where a graph reads it."""
+    lr = torch.tensor(cfg.lr, device=device) if captured else cfg.lr
+    return SGD(model.parameters(), lr=lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay, fused=captured or None)
 
 
 def make_scheduler(cfg: RunConfig, optimiser: SGD, total: int) -> lr_scheduler.LRScheduler:

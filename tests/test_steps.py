@@ -10,7 +10,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import SGD
 
-from robustdl_lib import losses, objective, train
+from robustdl_lib import formats, losses, objective, train
 from robustdl_lib.data import Data
 from robustdl_lib.formats import Format
 from robustdl_lib.registry import METHODS
@@ -119,6 +119,16 @@ def test_no_step_waits_for_the_device(spec: str, digits: Data) -> None:
         made.body(torch.arange(64), torch.zeros((), dtype=torch.float64))
 
 
+@pytest.mark.parametrize("spec", SPECS)
+def test_no_step_brings_numbers_from_the_host(spec: str, digits: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers that are sent to a device make it wait; the first step sends those that are needed."""
+    made = steps(digits, spec)
+    made(torch.arange(64), 0.0)
+    for name in ("tensor", "as_tensor", "from_numpy"):
+        monkeypatch.setattr(torch, name, None)
+    made.body(torch.arange(64), torch.zeros((), dtype=torch.float64))
+
+
 def test_a_step_that_waits_is_noticed(digits: Data) -> None:
     @METHODS.register("waiting", label="waiting", source="here", role="loss")
     def waiting(logits: Tensor, target: Tensor) -> Tensor:
@@ -150,6 +160,17 @@ def test_a_run_that_fails_names_its_step_and_fails_there_again(digits: Data) -> 
         said.add(str(error.value))
     assert len(said) == 1
     assert '"lr":1e+30' in said.pop()
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine", "step", "constant"])
+def test_a_run_of_captured_steps_is_the_run(schedule: str, digits: Data) -> None:
+    """The rate and the time are numbers on the device there, read by every replay."""
+    cfg, cpu, recorder = smoke(method="proselflc", schedule=schedule), torch.device("cpu"), Recorder()
+    plain = train.fit(cfg, digits)
+    captured = train._fit(cfg, digits.to(cpu), formats.usual(cfg, cpu), None, None, recorder)
+    assert recorder.replayed == 2 * 9 - WARM
+    for name in ("lr", "train_loss", "p_clean"):
+        assert captured.history[name].tolist() == pytest.approx(plain.history[name].tolist(), rel=1e-3), name
 
 
 def test_the_loss_is_the_mean_over_the_examples(digits: Data) -> None:

@@ -284,7 +284,7 @@ def test_predictions_do_not_depend_on_how_they_are_batched(
 ) -> None:
     whole = train.logits_of(smoke(), trained.model, digits.test)
     assert torch.equal(train.predict(smoke(), trained.model, digits.test.images), whole)
-    monkeypatch.setattr(train, "INFERENCE_PIXELS", 64 * 64)
+    monkeypatch.setitem(train.INFERENCE_PIXELS, "cpu", 64 * 64)
     torch.testing.assert_close(train.logits_of(smoke(), trained.model, digits.test), whole, rtol=1e-4, atol=1e-4)
 
 
