@@ -21,7 +21,7 @@ from robustdl_lib.objective import Objective, build
 from robustdl_lib.steps import Capture, Steps, graph
 
 INFERENCE_PIXELS = {"cpu": 2**16, "cuda": 2**22}
-"""Pixels in an inference batch: on a CPU what its caches hold, for larger batches of 32x32 images take twice as long."""
+"""Pixels in an inference batch: on a CPU what its caches hold, since larger batches of CIFAR take twice as long."""
 _DRAWING = threading.Lock()
 
 
