@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, lr_scheduler
 
 from robustdl_lib import metrics, models
+from robustdl_lib.checkpoints import Checkpoint, Parts
 from robustdl_lib.config import ConfigError, RunConfig
 from robustdl_lib.data import Data, Split, crop, draw_crops
 from robustdl_lib.objective import Objective, build
@@ -22,7 +23,7 @@ INFERENCE_PIXELS = 2**16
 
 
 class TrainingFailed(RuntimeError):
-    """A loss that is not a number; the message names the epoch and the configuration."""
+    """A loss that is not finite; the message names the step, the epoch and the configuration."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,13 @@ def fit(
     data: Data,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
     on_logits: Callable[[int, Tensor], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Trained:
     """Train as ``cfg`` says, calling ``on_epoch`` with each row.
 
     ``on_logits`` sees each epoch's number and the logits [N, C] of the training split, in its order, in inference
-    mode: what a study of single examples records.
+    mode: what a study of single examples records. With a ``checkpoint`` a run that was stopped goes on from there, and
+    both see the epochs that are left; the run ends with the bits that it would have had.
 
     Rows hold ``epoch`` (from 1), ``progress`` (share of training done), ``lr`` of the last step, ``seconds`` of
     the epoch, ``train_loss``, accuracies in [0, 1] on the test set and on the noisy validation set, the
@@ -60,19 +63,27 @@ def fit(
     device = resolve_device(cfg.device)
     data = data.to(device)
     objective = build(cfg.method, data.num_classes)
-    objective.begin(data.train.labels, lambda **changes: fit(cfg.replace(**changes), data))
-    model = initial_model(cfg, data).to(device).to(memory_format=torch.channels_last)
+    model = untrained(cfg, data)
     optimiser = SGD(model.parameters(), lr=cfg.lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay)
     steps_per_epoch = math.ceil(len(data.train.labels) / cfg.batch_size)
     total = cfg.epochs * steps_per_epoch
     scheduler = make_scheduler(cfg, optimiser, total)
     order = torch.Generator().manual_seed(cfg.seed)
     crops = torch.Generator(device).manual_seed(cfg.seed)
-    history, histograms = [], []
-    for epoch in range(1, cfg.epochs + 1):
+    history: list[dict[str, float]] = []
+    histograms: list[dict[str, NDArray[np.int64]]] = []
+    parts = Parts(model, optimiser, scheduler, objective, (order, crops), history, histograms)
+    remembered = checkpoint.resume(parts) if checkpoint else None
+    objective.begin(
+        data.train.labels,
+        lambda **changes: fit(cfg.replace(**changes), data),
+        lambda **changes: untrained(cfg.replace(**changes), data),
+        remembered,
+    )
+    for epoch in range(len(history) + 1, cfg.epochs + 1):
         started = time.perf_counter()
         model.train()
-        loss_sum = torch.zeros((), device=device)
+        losses = EpochLoss(device)
         for step, (rows, images, labels) in enumerate(batches(cfg, data, order, crops), (epoch - 1) * steps_per_epoch):
             with autocast(cfg, device):
                 logits = model(images)
@@ -82,10 +93,8 @@ def fit(
             lr = float(scheduler.get_last_lr()[0])
             optimiser.step()
             scheduler.step()
-            loss_sum += loss.detach() * len(labels)
-        train_loss = float(loss_sum) / len(data.train.labels)
-        if not math.isfinite(train_loss):
-            raise TrainingFailed(f"the loss is {train_loss} in epoch {epoch} of {cfg.canonical_json()}")
+            losses.add(loss.detach(), len(labels), step)
+        train_loss = losses.mean(f"of {total}, in epoch {epoch} of {cfg.canonical_json()}")
         row: dict[str, float] = {"epoch": epoch, "progress": epoch / cfg.epochs, "lr": lr, "train_loss": train_loss}
         seen = logits_of(cfg, model, data.train)
         measured, counts = measure(cfg, model, data, objective, epoch / cfg.epochs, seen)
@@ -95,6 +104,8 @@ def fit(
             on_epoch(history[-1])
         if on_logits:
             on_logits(epoch, seen)
+        if checkpoint:
+            checkpoint.keep(parts)
     stacked = {name: np.stack([counts[name] for counts in histograms]) for name in histograms[0]}
     return Trained(pd.DataFrame(history, columns=COLUMNS), stacked, model, objective)
 
@@ -103,6 +114,32 @@ COLUMNS = [
     *("epoch", "progress", "lr", "seconds", "train_loss", "test_acc", "val_acc"),
     *("clean_acc", "fit_wrong", "corrected", "entropy_clean", "entropy_wrong", "p_clean", "p_wrong", "trust"),
 ]
+
+
+class EpochLoss:
+    """The losses of an epoch and the first step at which one was not finite, on their device: read once, at its end."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.total = torch.zeros((), device=device)
+        self.examples = 0
+        self.bad = torch.full((), -1, dtype=torch.long, device=device)
+        self.last = 0
+
+    def add(self, loss: Tensor, examples: int, step: int) -> None:
+        """Add the mean loss of a step, a scalar, over so many examples; ``step`` counts from 0 over the whole run."""
+        self.total += loss * examples
+        self.examples += examples
+        self.last = step
+        self.bad = torch.where((self.bad < 0) & ~loss.isfinite(), step, self.bad)
+
+    def mean(self, where: str) -> float:
+        """Return the mean over the examples; raises TrainingFailed, with ``where``, when a loss was not finite."""
+        found, bad = float(self.total) / self.examples, int(self.bad)
+        if bad >= 0:
+            raise TrainingFailed(f"the loss is not finite at step {bad + 1} {where}")
+        if not math.isfinite(found):
+            raise TrainingFailed(f"the losses, each finite, cannot be added up to step {self.last + 1} {where}")
+        return found
 
 
 def measure(
@@ -153,6 +190,11 @@ def batches(
         yield rows, images, labels[rows]
 
 
+def untrained(cfg: RunConfig, data: Data) -> nn.Module:
+    """Return the network that a training of ``cfg`` starts with, where the data are, in channels-last memory."""
+    return initial_model(cfg, data).to(data.train.labels.device).to(memory_format=torch.channels_last)
+
+
 def initial_model(cfg: RunConfig, data: Data) -> nn.Module:
     """Return the network with the weights that ``cfg.seed`` draws; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
@@ -186,8 +228,13 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def autocast(cfg: RunConfig, device: torch.device) -> torch.autocast:
-    """Return the autocast context: bfloat16 when asked for, or by default on a GPU that computes in it."""
+def precision(cfg: RunConfig, device: torch.device) -> str:
+    """Return what the network computes in: ``bfloat16`` when asked for, or by default on a GPU that has it."""
     native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     wanted = native if cfg.precision == "auto" else cfg.precision == "bfloat16"
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+    return "bfloat16" if wanted else "float32"
+
+
+def autocast(cfg: RunConfig, device: torch.device) -> torch.autocast:
+    """Return the autocast context of the run's :func:`precision`."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision(cfg, device) == "bfloat16")
