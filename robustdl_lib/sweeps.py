@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,15 @@ import pandas as pd
 from joblib import cpu_count
 from tqdm import tqdm
 
-from robustdl_lib import paths, store
+from robustdl_lib import checkpoints, locks, paths, store
 from robustdl_lib.config import ConfigError, RunConfig, profile_config
-from robustdl_lib.data import load, load_source
+from robustdl_lib.data import Data, load, load_source
 from robustdl_lib.processes import spread
 from robustdl_lib.registry import METHODS, SWEEPS
 from robustdl_lib.sources import Source
-from robustdl_lib.train import TrainingFailed, fit, resolve_device
+from robustdl_lib.train import TrainingFailed, fit, precision, resolve_device
 
+OnEpoch = Callable[[dict[str, float]], None]
 METHODS_SHOWN = (
     "cce",
     "mae",
@@ -167,6 +168,7 @@ def run(
     shelf: str = "runs",
     into: str = "runs",
     quiet: bool = False,
+    checkpoint_every: float = checkpoints.EVERY,
     **setting: Any,
 ) -> pd.DataFrame:
     """Train what the store lacks of a sweep and return the rows of all its runs, in the sweep's order.
@@ -174,17 +176,21 @@ def run(
     Runs are looked for on ``shelf``, then on ``into``, where the missing ones are stored: with
     ``shelf="reference"`` the committed rows serve and only what they lack is trained. ``jobs`` processes work at
     a time (by default one a core), each with its share of threads; ``setting`` as in :class:`Setting`. A run is
-    stored the moment it ends, so that a sweep stopped at any time goes on from there.
+    stored the moment it ends, and what it has learnt is kept on the way, at the end of an epoch when
+    ``checkpoint_every`` seconds have passed since the last time (0: after every epoch), so that a sweep stopped at any
+    time goes on from there. Of sweeps on one store at once each run is trained by one of them.
     Raises ConfigError or SpecError before any work for a bad setting, OSError when the store cannot be written,
     :class:`SweepFailed` when a run failed or a process was killed, after the others were finished.
     """
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs must be at least 1, found {jobs}")
+    checkpoints.require_interval(checkpoint_every)
     chosen = Setting(profile=profile, **setting)
     configs, places = plan(name, chosen), shelves(name, chosen.home, shelf, into)
     missing = lacking(configs, places)
     if missing:
-        train_all(missing, places[-1], jobs or _default_jobs(missing[0].device), quiet=quiet)
+        jobs = jobs or _default_jobs(missing[0].device)
+        train_all(missing, places[-1], jobs, quiet=quiet, checkpoint_every=checkpoint_every)
     return rows(found(configs, places))
 
 
@@ -215,17 +221,24 @@ def rows(runs: Sequence[store.Run]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else store.no_rows()
 
 
-def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bool = False) -> None:
+def train_all(
+    configs: Sequence[RunConfig],
+    shelf: Path,
+    jobs: int,
+    *,
+    quiet: bool = False,
+    checkpoint_every: float = checkpoints.EVERY,
+) -> None:
     """Train each configuration and store it; raises :class:`SweepFailed` at the end when some did not finish."""
     paths.require_writable(shelf)
     store.clear_leftovers(shelf)
     threads = max(1, cpu_count() // jobs)  # of the jobs asked for: a resumed sweep computes as the first did
     sources = {name: load_source(name) for name in dict.fromkeys(cfg.dataset for cfg in configs)}
-    calls = [(cfg, shelf, sources[cfg.dataset]) for cfg in configs]
+    calls = [(cfg, shelf, sources[cfg.dataset], checkpoint_every) for cfg in configs]
     failures: list[str] = []
     with _progress(len(configs), quiet) as done:
         try:
-            for cfg, outcome in spread(_attempt, calls, jobs, threads, ordered=False):
+            for cfg, outcome in _outcomes(calls, jobs, threads):
                 done.update()
                 done.set_postfix_str(f"{cfg.method} {outcome}", refresh=False)
                 failures += [f"{cfg.method} on {cfg.noise}, seed {cfg.seed}: {outcome}"] * isinstance(outcome, str)
@@ -239,18 +252,55 @@ def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bo
 def train_one(
     cfg: RunConfig,
     shelf: Path,
-    on_epoch: Callable[[dict[str, float]], None] | None = None,
+    on_epoch: OnEpoch | None = None,
     source: Source | None = None,
+    *,
+    checkpoint_every: float = checkpoints.EVERY,
+    wait: bool = True,
 ) -> float:
     """Train one configuration, store it, and return its last test accuracy; ``on_epoch`` sees each row.
 
-    ``source`` is the data set where it is in memory already.
+    ``source`` is the data set where it is in memory already. A run that is stored by now is not trained again, one
+    that was stopped goes on from its checkpoint. While another process trains it, its end is waited for; raises
+    :class:`~robustdl_lib.locks.Busy` then if not ``wait``, and what :func:`~robustdl_lib.train.fit` and the store
+    raise.
     """
+    with locks.locked(paths.hidden(shelf, "lock", cfg.run_id), wait=wait):
+        run = store.find(cfg, shelf) or _trained(cfg, shelf, on_epoch, source, checkpoint_every)
+    return float(run.history["test_acc"].iloc[-1])
+
+
+def _trained(
+    cfg: RunConfig,
+    shelf: Path,
+    on_epoch: Callable[[dict[str, float]], None] | None,
+    source: Source | None,
+    every: float,
+) -> store.Run:
+    """Train and store a run, whatever the store holds; a checkpoint of it is used, and removed when it is over."""
     started, data = perf_counter(), load(cfg, source)
     store.keep_noise(shelf, cfg, data)
-    trained = fit(cfg, data, on_epoch)
-    provenance = store.provenance(data, resolve_device(cfg.device), perf_counter() - started)
-    return float(store.save(shelf, cfg, trained.history, trained.p_y, provenance).history["test_acc"].iloc[-1])
+    checkpoint = _checkpoint(cfg, shelf, data, every, started)
+    try:
+        trained = fit(cfg, data, on_epoch, checkpoint=checkpoint)
+    except TrainingFailed:
+        checkpoint.remove()  # it could only fail again
+        raise
+    provenance = store.provenance(data, resolve_device(cfg.device), checkpoint.seconds())
+    run = store.save(shelf, cfg, trained.history, trained.p_y, provenance)
+    checkpoint.remove()
+    return run
+
+
+def _checkpoint(cfg: RunConfig, shelf: Path, data: Data, every: float, started: float) -> checkpoints.Checkpoint:
+    device = resolve_device(cfg.device)
+    origin = {
+        "run_id": cfg.run_id,
+        **store.origin(data, device),
+        "precision": precision(cfg, device),
+        "code_sha256": checkpoints.code_sha256(cfg.method),
+    }
+    return checkpoints.Checkpoint(paths.hidden(shelf, "checkpoint", cfg.run_id), origin, every, started)
 
 
 def _default_jobs(device: str) -> int:
@@ -258,10 +308,24 @@ def _default_jobs(device: str) -> int:
     return cpu_count() if resolve_device(device).type == "cpu" else min(4, cpu_count())
 
 
-def _attempt(cfg: RunConfig, shelf: Path, source: Source) -> tuple[RunConfig, Any]:
-    """Train one run; return its accuracy in per cent, or in words why it failed."""
+def _outcomes(calls: Sequence[tuple[Any, ...]], jobs: int, threads: int) -> Iterator[tuple[RunConfig, Any]]:
+    """Yield each run's outcome as it ends; those that another sweep is at come last, when it is done with them."""
+    busy = set()
+    for cfg, outcome in spread(_attempt, calls, jobs, threads, ordered=False):
+        if outcome is None:
+            busy.add(cfg.run_id)
+        else:
+            yield cfg, outcome
+    if left := [(*call, True) for call in calls if call[0].run_id in busy]:
+        yield from spread(_attempt, left, jobs, threads, ordered=False)
+
+
+def _attempt(cfg: RunConfig, shelf: Path, source: Source, every: float, wait: bool = False) -> tuple[RunConfig, Any]:
+    """Train one run; return its accuracy in per cent, or in words why it failed; None where another sweep is at it."""
     try:
-        return cfg, round(100 * train_one(cfg, shelf, source=source), 1)
+        return cfg, round(100 * train_one(cfg, shelf, source=source, checkpoint_every=every, wait=wait), 1)
+    except locks.Busy:
+        return cfg, None
     except (TrainingFailed, ValueError, OSError) as error:
         return cfg, str(error)
     except Exception as error:  # a mistake in a loss of one's own costs its run, not the sweep
