@@ -148,12 +148,36 @@ def test_a_loss_that_is_no_number_ends_the_run(value: float, digits: data.Data) 
 
     with pytest.raises(train.TrainingFailed) as caught:
         train.train(smoke(method="broken"), digits)
-    one_sentence(caught.value, "epoch 1", '"method":"broken"')
+    one_sentence(caught.value, "the loss is not finite at step 1 of 20, in epoch 1", '"method":"broken"')
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_the_first_step_that_was_not_finite_is_named(bad: float) -> None:
+    losses = train.EpochLoss(torch.device("cpu"))
+    for step, loss in enumerate([1.0, bad, 2.0, math.nan], start=40):
+        losses.add(torch.tensor(loss), 128, step)
+    with pytest.raises(train.TrainingFailed, match=r"^the loss is not finite at step 42 of 100$"):
+        losses.mean("of 100")
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_examples() -> None:
+    losses = train.EpochLoss(torch.device("cpu"))
+    for loss, count in ((1.0, 3), (5.0, 1)):
+        losses.add(torch.tensor(loss), count, 0)
+    assert losses.mean("") == 2.0
+
+
+def test_losses_too_large_to_be_added_up_end_the_run_as_well() -> None:
+    losses = train.EpochLoss(torch.device("cpu"))
+    losses.add(torch.tensor(3e38), 128, 6)
+    with pytest.raises(train.TrainingFailed, match=r"^the losses, each finite, cannot be added up to step 7 of 9$"):
+        losses.mean("of 9")
 
 
 def test_a_run_that_diverges_is_refused_too(digits: data.Data) -> None:
-    with pytest.raises(train.TrainingFailed):
-        train.train(smoke(lr=1e30, schedule="constant"), digits)
+    for _ in range(2):
+        with pytest.raises(train.TrainingFailed, match=r"not finite at step 2 of 20, in epoch 1 of .*\"lr\":1e\+30"):
+            train.train(smoke(lr=1e30, schedule="constant"), digits)
 
 
 def test_clean_labels_are_learned_far_above_chance() -> None:
