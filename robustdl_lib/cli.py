@@ -3,10 +3,9 @@
 import importlib
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import click
 import pandas as pd
@@ -34,9 +33,11 @@ from robustdl_lib import (
 )
 from robustdl_lib import audit as _audit
 from robustdl_lib import explorer as _explorer
+from robustdl_lib.checkpoints import require_interval
 from robustdl_lib.config import PROFILES, ConfigError, RunConfig, profile_config
 from robustdl_lib.data import load
 from robustdl_lib.formats import resolve_device
+from robustdl_lib.options import checkpoint_option, config_options, setting_options
 from robustdl_lib.registry import FIGURES, METHODS, NOISES, STUDIES, TABLES
 
 MATRIX_SHOWN = 20
@@ -69,49 +70,22 @@ def app(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that make a :class:`robustdl_lib.sweeps.Setting`; an empty text means the profile's own."""
-    options = [
-        click.option("--profile", default="quick", show_default=True, help=f"One of {', '.join(PROFILES)}."),
-        click.option("--noise", default="", help="A noise, such as symmetric:0.6."),
-        click.option("--methods", default="", help="Methods separated by spaces, such as 'cce gce:q=0.5'."),
-        click.option("--dataset", default="", help="A data set, such as digits."),
-        click.option("--seeds", default="", help="Seeds separated by spaces, such as '0 1 2'."),
-        click.option("--epochs", default="", help="Passes over the training set, the budget of each run."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an option for each field of :class:`robustdl_lib.config.RunConfig`."""
-    for name, field in reversed(RunConfig.model_fields.items()):
-        many = get_origin(field.annotation) is tuple
-        kind = get_args(field.annotation)[0] if many else field.annotation
-        kind = kind if isinstance(kind, type) else str
-        flag = f"--{name.replace('_', '-')}"
-        declaration = f"{flag}/--no-{flag[2:]}" if kind is bool else flag
-        more: dict[str, Any] = {} if kind is bool else {"type": kind, "multiple": many}
-        described = f"{field.description} (default {field.default})"
-        command = click.option(declaration, name, default=None, help=described, **more)(command)
-    return command
-
-
 @app.command()
 @click.option("--profile", default="quick", show_default=True, help=f"One of {', '.join(PROFILES)}.")
+@checkpoint_option
 @config_options
-def train(profile: str, **fields: Any) -> None:
+def train(profile: str, checkpoint_every: float, **fields: Any) -> None:
     """Train one run, print a line an epoch, and keep it under results/runs/PROFILE."""
     cfg = profile_config(profile, **{name: value for name, value in fields.items() if value not in (None, ())})
     shelf = paths.shelf("runs", profile)
     resolve_device(cfg.device)
+    require_interval(checkpoint_every)
     paths.require_writable(shelf)
     if run := store.find(cfg, shelf):
         click.echo(f"run {cfg.run_id} is there already: {run.folder}")
         return
     line = "epoch {epoch:3d}  loss {train_loss:8.4f}  test {test_acc:6.1%}  wrong labels fitted {fit_wrong:6.1%}"
-    sweeps.train_one(cfg, shelf, on_epoch=lambda row: click.echo(line.format(**row)))
+    sweeps.train_one(cfg, shelf, lambda row: click.echo(line.format(**row)), checkpoint_every=checkpoint_every)
     rate = store.read(shelf / cfg.run_id).provenance["noise_rate"]
     click.echo(f"run {cfg.run_id}, {rate:.1%} of its labels wrong: {shelf / cfg.run_id}")
 
@@ -122,10 +96,12 @@ def train(profile: str, **fields: Any) -> None:
 @click.option("--jobs", type=int, default=None, help="Processes at a time (default: one a core).")
 @click.option("--into", default="runs", show_default=True, help="Shelf to fill: runs, or reference to renew it.")
 @click.option("--quiet", is_flag=True, help="Print nothing but refusals.")
-def sweep(name: str, jobs: int | None, into: str, quiet: bool, **options: str) -> None:
+@checkpoint_option
+def sweep(name: str, jobs: int | None, into: str, quiet: bool, checkpoint_every: float, **options: str) -> None:
     """Train what the store lacks of the sweep NAME, and print its headline table."""
     setting = _setting(**options)
-    rows = sweeps.run(name, setting.profile, jobs, shelf=into, into=into, quiet=quiet, **setting.changes())
+    how: dict[str, Any] = {"shelf": into, "into": into, "quiet": quiet, "checkpoint_every": checkpoint_every}
+    rows = sweeps.run(name, setting.profile, jobs, **how, **setting.changes())
     if not quiet:
         click.echo(_headline(summary.headline(rows)))
 

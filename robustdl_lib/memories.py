@@ -23,24 +23,33 @@ from robustdl_lib.targets import Progress
 FLOOR = 1e-4
 
 
+def no_network(**changes: Any) -> Any:
+    """Stand for ``untrained`` where a memory only begins; raises RuntimeError when it is asked all the same."""
+    raise RuntimeError(f"only a memory that is restored asks for a network, asked for {changes}")
+
+
 @dataclass(frozen=True)
 class Beginning:
     """What a memory is told before the first step.
 
     labels [n] as given, -1 where missing; ``learn(method="cce")`` trains another network on the same data, as this
-    run is trained but for the fields that it names, and returns what :func:`robustdl_lib.train.fit` returns.
+    run is trained but for the fields that it names, and returns what :func:`robustdl_lib.train.fit` returns;
+    ``untrained(model="resnet20")`` returns the network that such a training would start with.
     """
 
     labels: Tensor
     num_classes: int
     learn: Callable[..., Any]
+    untrained: Callable[..., Any] = no_network
 
 
 class Memory(Protocol):
     """What a method keeps between steps; built from the values of its knobs, by name.
 
     One whose ``recall`` does the same work at every step and keeps its tensors in place may say ``in_graph = True``:
-    its steps are then captured as a graph on a GPU. The others run as they are written.
+    its steps are then captured as a graph on a GPU. The others run as they are written. ``state`` and ``restore`` are
+    for runs that are interrupted: a memory of one's own may lack both, and its runs then start anew where others go on
+    from a checkpoint.
     """
 
     def begin(self, run: Beginning) -> None:
@@ -52,6 +61,12 @@ class Memory(Protocol):
         logits [N, C], target [N, C], rows [N] the places of these examples in the training set, images [N, ...] as
         the network saw them.
         """
+
+    def state(self) -> dict[str, Any]:
+        """Return all that steps or ``begin`` have left here: tensors, numbers and texts, by name."""
+
+    def restore(self, run: Beginning, state: dict[str, Any]) -> None:
+        """Prepare for the rest of a run, in place of ``begin``: take over what ``state`` returned, now on the CPU."""
 
 
 class EarlyLearning:
@@ -71,6 +86,14 @@ class EarlyLearning:
         moved = self.beta * self.targets[rows] + (1.0 - self.beta) * softmax(logits.detach(), dim=1)
         self.targets[rows] = moved.to(self.targets.dtype)
         return moved
+
+    def state(self) -> dict[str, Any]:
+        """Return the averages [n, C]."""
+        return {"targets": self.targets}
+
+    def restore(self, run: Beginning, state: dict[str, Any]) -> None:
+        """Take the averages over."""
+        self.targets = state["targets"].to(run.labels.device)
 
 
 @METHODS.register(
@@ -140,6 +163,16 @@ class SoftLabels:
         mean = self.predictions[rows].sum(dim=1) / count.clamp_min(1)
         return torch.where(count > 0, mean, given)
 
+    def state(self) -> dict[str, Any]:
+        """Return the labels that stay [n, C], or how many predictions were seen [n] and the last [n, window, C]."""
+        names = ("fixed",) if self.stage == 2 else ("seen", "predictions")
+        return {name: getattr(self, name) for name in names}
+
+    def restore(self, run: Beginning, state: dict[str, Any]) -> None:
+        """Take them over: stage 1 is not trained again."""
+        for name, tensor in state.items():
+            setattr(self, name, tensor.to(run.labels.device))
+
 
 @METHODS.register(
     "joint",
@@ -201,6 +234,15 @@ class Teacher:
         """Return the teacher's logits [N, C] on the images that the student sees."""
         return self.model(images).to(logits.dtype)
 
+    def state(self) -> dict[str, Any]:
+        """Return the teacher's weights."""
+        return {"weights": self.model.state_dict()}
+
+    def restore(self, run: Beginning, state: dict[str, Any]) -> None:
+        """Give them to a fresh network: the teacher is not trained again."""
+        self.model = run.untrained(**self.changes).eval()
+        self.model.load_state_dict(state["weights"])
+
 
 @METHODS.register(
     "kd",
@@ -258,6 +300,14 @@ class Shape:
             (slope,) = torch.autograd.grad((known * surprise).sum() / known.sum().clamp_min(1.0), self.latent)
         self.latent = (self.latent.detach() - self.lr * slope).clamp(-7.6, 7.6).requires_grad_()
         return self.alpha.detach().to(logits.dtype)
+
+    def state(self) -> dict[str, Any]:
+        """Return the shape as it is learned, a number."""
+        return {"latent": self.latent.detach()}
+
+    def restore(self, run: Beginning, state: dict[str, Any]) -> None:
+        """Take the shape over."""
+        self.latent = state["latent"].to(run.labels.device).requires_grad_()
 
 
 @METHODS.register(

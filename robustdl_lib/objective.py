@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from robustdl_lib.losses import cce
-from robustdl_lib.memories import Beginning, Memory
+from robustdl_lib.memories import Beginning, Memory, no_network
 from robustdl_lib.registry import METHODS, Entry, Spec
 from robustdl_lib.weights import integral, weighted_loss
 
@@ -33,11 +33,28 @@ class Objective:
         self.memory: Memory | None = kept(**method.values) if kept else None
         self.begun = False
 
-    def begin(self, labels: Tensor, learn: Callable[..., Any]) -> None:
-        """Let the memory, if there is one, prepare for a run: see :class:`~robustdl_lib.memories.Beginning`."""
+    def begin(
+        self,
+        labels: Tensor,
+        learn: Callable[..., Any],
+        untrained: Callable[..., Any] = no_network,
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        """Let the memory, if there is one, prepare for a run: see :class:`~robustdl_lib.memories.Beginning`.
+
+        With ``state``, what :meth:`state` returned in an earlier part of the run, it goes on from there.
+        """
         if self.memory:
-            self.memory.begin(Beginning(labels, self.num_classes, learn))
+            run = Beginning(labels, self.num_classes, learn, untrained)
+            self.memory.begin(run) if state is None else self.memory.restore(run, state)
             self.begun = True
+
+    def state(self) -> dict[str, Any] | None:
+        """Return what the memory needs to go on, empty without a memory; None where it is one that cannot say."""
+        if not self.memory:
+            return {}
+        said = getattr(self.memory, "state", None)
+        return said() if said else None
 
     def one_hot(self, labels: Tensor, like: Tensor) -> Tensor:
         """Return labels [N] (or soft labels [N, C]) as a target [N, C] of ``like``'s type, zeros where one is -1."""

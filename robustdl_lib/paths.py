@@ -49,6 +49,11 @@ def file_name(text: str) -> str:
     return re.sub(r"[^\w.+=-]+", "-", text)
 
 
+def hidden(shelf: Path, kind: str, run_id: str) -> Path:
+    """Return the place beside the runs of a shelf of what is no run but belongs to one: its checkpoint, its lock."""
+    return shelf / f".{kind}-{run_id}"
+
+
 def require_writable(folder: Path) -> None:
     """Make ``folder`` and write a file in it; raises :class:`OSError` in one sentence where that cannot work."""
     probe = folder / f".write-test-{os.getpid()}"

@@ -4,6 +4,7 @@ All that a step reads lies on the device (pixels, labels, crops, time), and what
 is over, so that the host never waits within one.
 """
 
+import math
 import threading
 import warnings
 from collections.abc import Callable
@@ -24,6 +25,10 @@ NEVER = 2**62
 WARM = 3
 """Steps of each batch size that run as they are written before one is captured: what they allocate is there then."""
 _CAPTURING = threading.Lock()
+
+
+class TrainingFailed(RuntimeError):
+    """A loss that is not finite; the message names the step, the epoch and the configuration."""
 
 
 class Steps:
@@ -49,15 +54,12 @@ class Steps:
         device, count = data.train.labels.device, len(data.train.labels)
         self.offsets = torch.zeros(count, 2, dtype=torch.long, device=device)
         self.mirrored = torch.zeros(count, dtype=torch.bool, device=device)
-        self.loss_sum = torch.zeros((), device=device)
-        self.step = torch.zeros((), dtype=torch.long, device=device)
-        self.first_bad = torch.full((), NEVER, dtype=torch.long, device=device)
+        self.losses = EpochLoss(device)
         self.run: Body = Replayed(self.body, capture) if capture and capturable(objective) else self.body
 
     def begin_epoch(self, crops: torch.Generator, step: int) -> None:
         """Draw the epoch's crops and start its sums; ``step`` is the number of its first step, from 0."""
-        self.loss_sum.zero_()
-        self.step.fill_(step)
+        self.losses.begin(step)
         if self.cfg.augment:
             drawn = draw_crops(
                 len(self.mirrored), crops, pad=self.data.pad, flip=self.data.flip, device=self.mirrored.device
@@ -79,22 +81,39 @@ class Steps:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
-        self._note(loss.detach(), len(rows))
+        self.losses.add(loss.detach(), len(rows))
 
-    def _note(self, loss: Tensor, count: int) -> None:
-        self.loss_sum += loss * count
-        bad = torch.where(torch.isfinite(loss), NEVER, self.step)
-        torch.minimum(self.first_bad, bad, out=self.first_bad)
+
+class EpochLoss:
+    """The losses of an epoch and the first step at which one was not finite, on their device: read once, at its end."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.total = torch.zeros((), device=device)
+        self.examples = torch.zeros((), dtype=torch.long, device=device)
+        self.step = torch.zeros((), dtype=torch.long, device=device)
+        self.bad = torch.full((), NEVER, dtype=torch.long, device=device)
+
+    def begin(self, step: int) -> None:
+        """Start an epoch whose first step has this number, from 0 over the whole run."""
+        self.total.zero_()
+        self.examples.zero_()
+        self.step.fill_(step)
+
+    def add(self, loss: Tensor, examples: int) -> None:
+        """Add the mean loss of a step, a scalar, over so many examples."""
+        self.total += loss * examples
+        self.examples += examples
+        torch.minimum(self.bad, torch.where(loss.isfinite(), NEVER, self.step), out=self.bad)
         self.step += 1
 
-    def train_loss(self) -> float:
-        """Return the mean loss of the epoch's examples; waits for the device."""
-        return float(self.loss_sum) / len(self.mirrored)
-
-    def failed_at(self) -> int | None:
-        """Return the number of the first step whose loss was not finite, from 0; waits for the device."""
-        found = int(self.first_bad)
-        return None if found == NEVER else found
+    def mean(self, where: str) -> float:
+        """Return the mean over the examples; raises TrainingFailed, with ``where``, when a loss was not finite."""
+        found, bad = float(self.total) / int(self.examples), int(self.bad)
+        if bad < NEVER:
+            raise TrainingFailed(f"the loss is not finite at step {bad + 1} {where}")
+        if not math.isfinite(found):
+            raise TrainingFailed(f"the losses, each finite, cannot be added up to step {int(self.step)} {where}")
+        return found
 
 
 Capture = Callable[[Callable[[], None]], Callable[[], None]]

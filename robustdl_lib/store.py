@@ -29,7 +29,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from robustdl_lib import artefacts, paths
+from robustdl_lib import artefacts, locks, paths
 from robustdl_lib.config import PROFILES, SPECS, RunConfig
 from robustdl_lib.data import Data
 from robustdl_lib.formats import processor
@@ -170,12 +170,16 @@ def no_rows() -> pd.DataFrame:
 
 
 def provenance(data: Data, device: torch.device, seconds: float) -> dict[str, Any]:
-    """Return where a run's rows come from: code, versions, machine, data, realised noise, time."""
+    """Return where a run's rows come from: :func:`origin`, and the seconds that it took."""
+    return {**origin(data, device), "seconds": round(seconds, 2)}
+
+
+def origin(data: Data, device: torch.device) -> dict[str, Any]:
+    """Return what a run's bits depend on besides its configuration: code, versions, machine, data, realised noise."""
     return {
         **code_version(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {processor()}",
         "threads": torch.get_num_threads(),
-        "seconds": round(seconds, 2),
         "data_sha256": data.data_sha256,
         "labels_sha256": data.labels_sha256,
         "noise_rate": round(data.noise.rate, 6),
@@ -229,12 +233,26 @@ def _noise_name(cfg: RunConfig) -> str:
 
 
 def clear_leftovers(shelf: Path) -> int:
-    """Remove the unfinished folders that processes of this machine, now dead, left behind; return how many."""
+    """Remove what processes of this machine, now dead, left unfinished; return how much of it there was.
+
+    The checkpoints of runs that are stored and the lock files that nobody holds go as well; other checkpoints stay.
+    """
     named = [(part, re.fullmatch(r"\.part-[0-9a-f]+-(\d+)-.*", part.name)) for part in shelf.glob(".part-*")]
     stale = [part for part, match in named if match and not _alive(int(match[1]))]
     for part in stale:
-        shutil.rmtree(part, ignore_errors=True)
+        part.unlink() if part.is_file() else shutil.rmtree(part, ignore_errors=True)
+    for checkpoint in shelf.glob(paths.hidden(shelf, "checkpoint", "*").name):
+        if _whole(shelf / checkpoint.name.removeprefix(".checkpoint-")):
+            checkpoint.unlink(missing_ok=True)
+    locks.sweep_away(shelf, paths.hidden(shelf, "lock", "*").name)
     return len(stale)
+
+
+def _whole(folder: Path) -> bool:
+    try:
+        return read(folder).folder == folder
+    except (DamagedRun, OSError):
+        return False
 
 
 def _move_in_place(part: Path, final: Path) -> Run:

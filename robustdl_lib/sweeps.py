@@ -13,15 +13,17 @@ import pandas as pd
 from joblib import cpu_count
 from tqdm import tqdm
 
-from robustdl_lib import paths, store
+from robustdl_lib import checkpoints, locks, paths, store
 from robustdl_lib.config import ConfigError, RunConfig, profile_config
-from robustdl_lib.data import load, load_source
-from robustdl_lib.formats import fastest, resolve_device
+from robustdl_lib.data import Data, load, load_source
+from robustdl_lib.formats import Format, fastest, resolve_device
 from robustdl_lib.processes import beside, on_threads, spread
 from robustdl_lib.registry import METHODS, SWEEPS
 from robustdl_lib.sources import Source
-from robustdl_lib.train import TrainingFailed, fit
+from robustdl_lib.steps import TrainingFailed
+from robustdl_lib.train import fit
 
+OnEpoch = Callable[[dict[str, float]], None]
 METHODS_SHOWN = (
     "cce",
     "mae",
@@ -168,6 +170,7 @@ def run(
     shelf: str = "runs",
     into: str = "runs",
     quiet: bool = False,
+    checkpoint_every: float = checkpoints.EVERY,
     **setting: Any,
 ) -> pd.DataFrame:
     """Train what the store lacks of a sweep and return the rows of all its runs, in the sweep's order.
@@ -175,17 +178,21 @@ def run(
     Runs are looked for on ``shelf``, then on ``into``, where the missing ones are stored: with
     ``shelf="reference"`` the committed rows serve and only what they lack is trained. ``jobs`` processes work at
     a time (by default one a core), each with its share of threads; ``setting`` as in :class:`Setting`. A run is
-    stored the moment it ends, so that a sweep stopped at any time goes on from there.
+    stored the moment it ends, and what it has learnt is kept on the way, at the end of an epoch when
+    ``checkpoint_every`` seconds have passed since the last time (0: after every epoch), so that a sweep stopped at any
+    time goes on from there. Of sweeps on one store at once each run is trained by one of them.
     Raises ConfigError or SpecError before any work for a bad setting, OSError when the store cannot be written,
     :class:`SweepFailed` when a run failed or a process was killed, after the others were finished.
     """
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs must be at least 1, found {jobs}")
+    checkpoints.require_interval(checkpoint_every)
     chosen = Setting(profile=profile, **setting)
     configs, places = plan(name, chosen), shelves(name, chosen.home, shelf, into)
     missing = lacking(configs, places)
     if missing:
-        train_all(missing, places[-1], jobs or _default_jobs(missing[0].device), quiet=quiet)
+        jobs = jobs or _default_jobs(missing[0].device)
+        train_all(missing, places[-1], jobs, quiet=quiet, checkpoint_every=checkpoint_every)
     return rows(found(configs, places))
 
 
@@ -216,7 +223,14 @@ def rows(runs: Sequence[store.Run]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else store.no_rows()
 
 
-def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bool = False) -> None:
+def train_all(
+    configs: Sequence[RunConfig],
+    shelf: Path,
+    jobs: int,
+    *,
+    quiet: bool = False,
+    checkpoint_every: float = checkpoints.EVERY,
+) -> None:
     """Train each configuration and store it; raises :class:`SweepFailed` at the end when some did not finish."""
     paths.require_writable(shelf)
     store.clear_leftovers(shelf)
@@ -226,11 +240,11 @@ def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bo
         for cfg in configs:
             source = sources[cfg.dataset]
             fastest(cfg, resolve_device(cfg.device), source.images.shape[1:], len(source.classes))
-    calls = [(cfg, shelf, sources[cfg.dataset]) for cfg in configs]
+    calls = [(cfg, shelf, sources[cfg.dataset], checkpoint_every) for cfg in configs]
     failures: list[str] = []
     with _progress(len(configs), quiet) as done:
         try:
-            for cfg, outcome in _spread(calls, jobs, threads):
+            for cfg, outcome in _outcomes(calls, jobs, threads):
                 done.update()
                 done.set_postfix_str(f"{cfg.method} {outcome}", refresh=False)
                 failures += [f"{cfg.method} on {cfg.noise}, seed {cfg.seed}: {outcome}"] * isinstance(outcome, str)
@@ -241,32 +255,61 @@ def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bo
         raise SweepFailed(f"the sweep is not complete: {failures[0]}; {kept}")
 
 
-def _spread(
-    calls: Sequence[tuple[RunConfig, Path, Source]], jobs: int, threads: int
-) -> Iterator[tuple[RunConfig, Any]]:
-    """Yield the outcome of each call as it ends: runs share a GPU as threads, a processor as processes."""
-    if resolve_device(calls[0][0].device).type == "cuda":
-        return beside(_attempt, calls, jobs)
-    return spread(_attempt, calls, jobs, threads, ordered=False)
-
-
 def train_one(
     cfg: RunConfig,
     shelf: Path,
-    on_epoch: Callable[[dict[str, float]], None] | None = None,
+    on_epoch: OnEpoch | None = None,
     source: Source | None = None,
+    *,
+    checkpoint_every: float = checkpoints.EVERY,
+    wait: bool = True,
 ) -> float:
     """Train one configuration, store it, and return its last test accuracy; ``on_epoch`` sees each row.
 
-    ``source`` is the data set where it is in memory already.
+    ``source`` is the data set where it is in memory already. A run that is stored by now is not trained again, one
+    that was stopped goes on from its checkpoint. While another process trains it, its end is waited for; raises
+    :class:`~robustdl_lib.locks.Busy` then if not ``wait``, and what :func:`~robustdl_lib.train.fit` and the store
+    raise.
     """
-    started, data, device = perf_counter(), load(cfg, source), resolve_device(cfg.device)
+    with locks.locked(paths.hidden(shelf, "lock", cfg.run_id), wait=wait):
+        run = store.find(cfg, shelf) or _trained(cfg, shelf, on_epoch, source, checkpoint_every)
+    return float(run.history["test_acc"].iloc[-1])
+
+
+def _trained(
+    cfg: RunConfig,
+    shelf: Path,
+    on_epoch: OnEpoch | None,
+    source: Source | None,
+    every: float,
+) -> store.Run:
+    """Train and store a run, whatever the store holds; a checkpoint of it is used, and removed when it is over."""
+    started, data = perf_counter(), load(cfg, source)
     store.keep_noise(shelf, cfg, data)
-    form = fastest(cfg, device, data.train.pixels.shape[1:], data.num_classes)
+    form = fastest(cfg, resolve_device(cfg.device), data.train.pixels.shape[1:], data.num_classes)
     with on_threads(form.threads):
-        trained = fit(cfg, data, on_epoch, form=form)
-        provenance = store.provenance(data, device, perf_counter() - started) | {"format": asdict(form)}
-    return float(store.save(shelf, cfg, trained.history, trained.p_y, provenance).history["test_acc"].iloc[-1])
+        checkpoint = _checkpoint(cfg, shelf, data, form, every, started)
+        try:
+            trained = fit(cfg, data, on_epoch, checkpoint=checkpoint, form=form)
+        except TrainingFailed:
+            checkpoint.remove()  # it could only fail again
+            raise
+        provenance = store.provenance(data, resolve_device(cfg.device), checkpoint.seconds())
+    run = store.save(shelf, cfg, trained.history, trained.p_y, {**provenance, "format": asdict(form)})
+    checkpoint.remove()
+    return run
+
+
+def _checkpoint(
+    cfg: RunConfig, shelf: Path, data: Data, form: Format, every: float, started: float
+) -> checkpoints.Checkpoint:
+    origin = {
+        "run_id": cfg.run_id,
+        **store.origin(data, resolve_device(cfg.device)),
+        "format": asdict(form),
+        "code_sha256": checkpoints.code_sha256(cfg.method),
+    }
+    return checkpoints.Checkpoint(paths.hidden(shelf, "checkpoint", cfg.run_id), origin, every, started)
 
 
 def _default_jobs(device: str) -> int:
@@ -274,10 +317,31 @@ def _default_jobs(device: str) -> int:
     return cpu_count() if resolve_device(device).type == "cpu" else min(8, cpu_count())
 
 
-def _attempt(cfg: RunConfig, shelf: Path, source: Source) -> tuple[RunConfig, Any]:
-    """Train one run; return its accuracy in per cent, or in words why it failed."""
+def _outcomes(calls: Sequence[tuple[Any, ...]], jobs: int, threads: int) -> Iterator[tuple[RunConfig, Any]]:
+    """Yield each run's outcome as it ends; those that another sweep is at come last, when it is done with them."""
+    busy = set()
+    for cfg, outcome in _spread(calls, jobs, threads):
+        if outcome is None:
+            busy.add(cfg.run_id)
+        else:
+            yield cfg, outcome
+    if left := [(*call, True) for call in calls if call[0].run_id in busy]:
+        yield from _spread(left, jobs, threads)
+
+
+def _spread(calls: Sequence[tuple[Any, ...]], jobs: int, threads: int) -> Iterator[tuple[RunConfig, Any]]:
+    """Yield the outcome of each call as it ends: runs share a GPU as threads, a processor as processes."""
+    if resolve_device(calls[0][0].device).type == "cuda":
+        return beside(_attempt, calls, jobs)
+    return spread(_attempt, calls, jobs, threads, ordered=False)
+
+
+def _attempt(cfg: RunConfig, shelf: Path, source: Source, every: float, wait: bool = False) -> tuple[RunConfig, Any]:
+    """Train one run; return its accuracy in per cent, or in words why it failed; None where another sweep is at it."""
     try:
-        return cfg, round(100 * train_one(cfg, shelf, source=source), 1)
+        return cfg, round(100 * train_one(cfg, shelf, source=source, checkpoint_every=every, wait=wait), 1)
+    except locks.Busy:
+        return cfg, None
     except (TrainingFailed, ValueError, OSError) as error:
         return cfg, str(error)
     except Exception as error:  # a mistake in a loss of one's own costs its run, not the sweep

@@ -14,19 +14,17 @@ from torch import Tensor, nn
 from torch.optim import SGD, lr_scheduler
 
 from robustdl_lib import metrics, models
+from robustdl_lib.checkpoints import Checkpoint, Parts
 from robustdl_lib.config import RunConfig
 from robustdl_lib.data import Data, Split
 from robustdl_lib.formats import Format, own_stream, resolve_device, usual
 from robustdl_lib.objective import Objective, build
 from robustdl_lib.steps import Capture, Steps, graph
+from robustdl_lib.steps import TrainingFailed as TrainingFailed
 
 INFERENCE_PIXELS = {"cpu": 2**16, "cuda": 2**22}
 """Pixels in an inference batch: on a CPU what its caches hold, since larger batches of CIFAR take twice as long."""
 _DRAWING = threading.Lock()
-
-
-class TrainingFailed(RuntimeError):
-    """A loss that is not a number; the message names the step and the configuration."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +47,16 @@ def fit(
     data: Data,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
     on_logits: Callable[[int, Tensor], None] | None = None,
+    checkpoint: Checkpoint | None = None,
     form: Format | None = None,
 ) -> Trained:
     """Train as ``cfg`` says, calling ``on_epoch`` with each row.
 
     ``on_logits`` sees each epoch's number and the logits [N, C] of the training split, in its order, in inference
-    mode: what a study of single examples records. ``form`` says how to compute, by default as
-    :func:`robustdl_lib.formats.usual` does; on a GPU each run has a stream of its own, so that several threads train
-    at the same time.
+    mode: what a study of single examples records. With a ``checkpoint`` a run that was stopped goes on from there, and
+    both see the epochs that are left; the run ends with the bits that it would have had. ``form`` says how to compute,
+    by default as :func:`robustdl_lib.formats.usual` does; on a GPU each run has a stream of its own, so that several
+    threads train at the same time.
 
     Rows hold ``epoch`` (from 1), ``progress`` (share of training done), ``lr`` of the last step, ``seconds`` of
     the epoch, ``train_loss``, accuracies in [0, 1] on the test set and on the noisy validation set, the
@@ -67,7 +67,8 @@ def fit(
     device = resolve_device(cfg.device)
     with own_stream(device):
         capture = graph if device.type == "cuda" else None
-        return _fit(cfg, data.to(device), form or usual(cfg, device), on_epoch, on_logits, capture)
+        form = form or usual(cfg, device)
+        return _fit(cfg, data.to(device), form, on_epoch, on_logits, checkpoint, capture)
 
 
 def _fit(
@@ -76,12 +77,12 @@ def _fit(
     form: Format,
     on_epoch: Callable[[dict[str, float]], None] | None,
     on_logits: Callable[[int, Tensor], None] | None,
+    checkpoint: Checkpoint | None,
     capture: Capture | None,
 ) -> Trained:
     device = data.train.labels.device
     objective = build(cfg.method, data.num_classes)
-    objective.begin(data.train.labels, lambda **changes: fit(cfg.replace(**changes), data, form=form))
-    model = form.prepare(initial_model(cfg, data).to(device))
+    model = untrained(cfg, data, form)
     optimiser = make_optimiser(cfg, model, device, captured=capture is not None)
     steps = Steps(cfg, data, model, objective, optimiser, form, capture=capture)
     steps_per_epoch = math.ceil(len(data.train.labels) / cfg.batch_size)
@@ -89,8 +90,17 @@ def _fit(
     scheduler = make_scheduler(cfg, optimiser, total)
     order = torch.Generator().manual_seed(cfg.seed)
     crops = torch.Generator(device).manual_seed(cfg.seed)
-    history, histograms = [], []
-    for epoch in range(1, cfg.epochs + 1):
+    history: list[dict[str, float]] = []
+    histograms: list[dict[str, NDArray[np.int64]]] = []
+    parts = Parts(model, optimiser, scheduler, objective, (order, crops), history, histograms)
+    remembered = checkpoint.resume(parts) if checkpoint else None
+    objective.begin(
+        data.train.labels,
+        lambda **changes: fit(cfg.replace(**changes), data, form=form),
+        lambda **changes: untrained(cfg.replace(**changes), data, form),
+        remembered,
+    )
+    for epoch in range(len(history) + 1, cfg.epochs + 1):
         started = time.perf_counter()
         model.train()
         first = (epoch - 1) * steps_per_epoch
@@ -99,11 +109,8 @@ def _fit(
             steps(rows, step / total)
             lr = scheduler.get_last_lr()[0]
             scheduler.step()
-        if (failed := steps.failed_at()) is not None:
-            where = f"step {failed + 1} of {total} (epoch {epoch})"
-            raise TrainingFailed(f"the loss is not finite in {where} of {cfg.canonical_json()}")
         row: dict[str, float] = {"epoch": epoch, "progress": epoch / cfg.epochs, "lr": float(lr)}
-        row["train_loss"] = steps.train_loss()
+        row["train_loss"] = steps.losses.mean(f"of {total}, in epoch {epoch} of {cfg.canonical_json()}")
         seen = logits_of(cfg, model, data.train, form)
         measured, counts = measure(cfg, model, data, objective, epoch / cfg.epochs, seen, form)
         histograms.append(counts)
@@ -112,6 +119,8 @@ def _fit(
             on_epoch(history[-1])
         if on_logits:
             on_logits(epoch, seen)
+        if checkpoint:
+            checkpoint.keep(parts)
     stacked = {name: np.stack([counts[name] for counts in histograms]) for name in histograms[0]}
     return Trained(pd.DataFrame(history, columns=COLUMNS), stacked, model, objective)
 
@@ -165,6 +174,11 @@ def batches(cfg: RunConfig, data: Data, order: torch.Generator) -> tuple[Tensor,
     """Return the rows of the training set once, in a new order, ``cfg.batch_size`` at a time."""
     labels = data.train.labels
     return torch.randperm(len(labels), generator=order).to(labels.device).split(cfg.batch_size)
+
+
+def untrained(cfg: RunConfig, data: Data, form: Format) -> nn.Module:
+    """Return the network that a training of ``cfg`` starts with, where the data are, in a format's layout."""
+    return form.prepare(initial_model(cfg, data).to(data.train.labels.device))
 
 
 def initial_model(cfg: RunConfig, data: Data) -> nn.Module:

@@ -53,6 +53,11 @@ def run(places, monkeypatch, capsys):
         (("sweep", "--seeds", "one"), "seeds are whole numbers"),
         (("sweep", "--seeds", "-1"), "seed = -1"),
         (("sweep", "--jobs", "0"), "jobs must be at least 1"),
+        (("sweep", "--checkpoint-every", "-1"), "checkpoint_every is 0 (after every epoch) or more seconds, found -1"),
+        (
+            ("train", "--checkpoint-every", "nan"),
+            "or more seconds, found nan",
+        ),
         (("sweep", "--into", "attic"), "unknown shelf 'attic'"),
         (("train", "--profile", "smoke", "--epochs", "0"), "epochs = 0"),
         (("train", "--profile", "smoke", "--device", "cuda:99"), "device 'cuda:99' is not there"),

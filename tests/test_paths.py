@@ -80,3 +80,7 @@ def test_a_full_disk_is_refused_with_what_is_free_and_what_is_needed(
     with pytest.raises(OSError, match="too little space") as caught:
         paths.require_writable(tmp_path)
     assert str(caught.value).endswith("1.0 MiB free, at least 20 MiB are needed")
+
+
+def test_what_is_no_run_has_a_hidden_name_of_its_own(tmp_path: Path) -> None:
+    assert paths.hidden(tmp_path, "lock", "0123") == tmp_path / ".lock-0123"

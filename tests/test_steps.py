@@ -1,5 +1,6 @@
 """A training step: the same whether it runs as written or is replayed, and without waiting for the device."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from robustdl_lib import formats, losses, objective, train
 from robustdl_lib.data import Data
 from robustdl_lib.formats import Format
 from robustdl_lib.registry import METHODS
-from robustdl_lib.steps import WARM, Capture, Steps, capturable
+from robustdl_lib.steps import WARM, Capture, EpochLoss, Steps, TrainingFailed, capturable
 
 SPECS = [
     *(name for name in METHODS if name not in ("kd", "joint", "adaptive")),
@@ -74,7 +75,7 @@ def test_replayed_steps_are_those_that_are_written(spec: str, digits: Data) -> N
     assert recorder.captured == 1
     assert recorder.replayed == 2 * 3 - WARM
     torch.testing.assert_close(weights(replayed), weights(plain), rtol=1e-4, atol=1e-5)
-    assert replayed.train_loss() == pytest.approx(plain.train_loss(), rel=1e-5)
+    assert replayed.losses.mean("") == pytest.approx(plain.losses.mean(""), rel=1e-5)
 
 
 def test_each_size_of_a_batch_is_captured_by_itself(digits: Data) -> None:
@@ -139,27 +140,31 @@ def test_a_step_that_waits_is_noticed(digits: Data) -> None:
         steps(digits, "waiting").body(torch.arange(64), 0.5)
 
 
-def test_the_first_loss_that_is_not_finite_is_kept(digits: Data) -> None:
-    made = steps(digits)
-    made.begin_epoch(torch.Generator().manual_seed(0), 40)
-    for number in range(4):
-        if number == 2:
-            next(iter(made.model.parameters())).data.fill_(float("nan"))
-        made(torch.arange(64), 0.0)
-    assert made.failed_at() == 42
-    assert made.train_loss() != made.train_loss()
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_the_first_step_that_was_not_finite_is_named(bad: float) -> None:
+    found = EpochLoss(torch.device("cpu"))
+    found.begin(40)
+    for loss in (1.0, bad, 2.0, math.nan):
+        found.add(torch.tensor(loss), 128)
+    with pytest.raises(TrainingFailed, match=r"^the loss is not finite at step 42 of 100$"):
+        found.mean("of 100")
 
 
-def test_a_run_that_fails_names_its_step_and_fails_there_again(digits: Data) -> None:
-    said = set()
-    for _ in range(2):
-        with pytest.raises(
-            train.TrainingFailed, match=r"^the loss is not finite in step \d of 20 \(epoch 1\) of "
-        ) as error:
-            train.train(smoke(lr=1e30, schedule="constant"), digits)
-        said.add(str(error.value))
-    assert len(said) == 1
-    assert '"lr":1e+30' in said.pop()
+def test_the_loss_of_an_epoch_is_the_mean_over_its_examples() -> None:
+    found = EpochLoss(torch.device("cpu"))
+    for start, values in ((0, (7.0, 7.0)), (2, (1.0, 5.0))):
+        found.begin(start)
+        for loss, count in zip(values, (3, 1), strict=True):
+            found.add(torch.tensor(loss), count)
+    assert found.mean("") == 2.0
+
+
+def test_losses_too_large_to_be_added_up_end_the_run_as_well() -> None:
+    found = EpochLoss(torch.device("cpu"))
+    found.begin(6)
+    found.add(torch.tensor(3e38), 128)
+    with pytest.raises(TrainingFailed, match=r"^the losses, each finite, cannot be added up to step 7 of 9$"):
+        found.mean("of 9")
 
 
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine", "step", "constant"])
@@ -167,7 +172,7 @@ def test_a_run_of_captured_steps_is_the_run(schedule: str, digits: Data) -> None
     """The rate and the time are numbers on the device there, read by every replay."""
     cfg, cpu, recorder = smoke(method="proselflc", schedule=schedule), torch.device("cpu"), Recorder()
     plain = train.fit(cfg, digits)
-    captured = train._fit(cfg, digits.to(cpu), formats.usual(cfg, cpu), None, None, recorder)
+    captured = train._fit(cfg, digits.to(cpu), formats.usual(cfg, cpu), None, None, None, recorder)
     assert recorder.replayed == 2 * 9 - WARM
     for name in ("lr", "train_loss", "p_clean"):
         assert captured.history[name].tolist() == pytest.approx(plain.history[name].tolist(), rel=1e-3), name
@@ -181,7 +186,7 @@ def test_the_loss_is_the_mean_over_the_examples(digits: Data) -> None:
     taken(made)
     logits = made.model(digits.train.images).detach()
     expected = losses.cce(logits, torch.nn.functional.one_hot(digits.train.labels, 10).float()).mean()
-    assert made.train_loss() == pytest.approx(float(expected), rel=1e-5)
+    assert made.losses.mean("") == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_crops_are_those_of_the_epoch(digits: Data) -> None:

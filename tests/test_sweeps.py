@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 import torch
 from conftest import one_sentence, smoke
 
-from robustdl_lib import paths, store, summary, sweeps
+from robustdl_lib import locks, paths, store, summary, sweeps
 from robustdl_lib.config import ConfigError, RunConfig
 from robustdl_lib.processes import beside
 from robustdl_lib.registry import DATASETS, METHODS, SWEEPS, SpecError
@@ -308,6 +309,27 @@ def test_a_setting_returns_what_differs_from_its_profile() -> None:
     changed = Setting(noise="none", seeds=[1])
     assert changed.changes() == {"noise": "none", "seeds": [1]}
     assert Setting(**changed.changes()) == changed
+
+
+def test_a_run_that_another_process_trains_comes_last_and_is_looked_for_again(shelf: Path, counted: list[str]) -> None:
+    """It is waited for only when all others are done, and not trained when it is there then."""
+    configs = sweeps.plan("figures", Setting("smoke", methods=["cce", "gce"], seeds=[0]))
+    held = configs[0]
+    with locks.locked(paths.hidden(shelf, "lock", held.run_id)), ThreadPoolExecutor(1) as pool:
+
+        def other() -> None:
+            assert wait_for(lambda: len(folders(shelf)) == 2, 60)
+            sweeps._trained(held, shelf, None, None, 30.0)
+
+        ended = pool.submit(other)
+        calls = [(cfg, shelf, sweeps.load_source("digits"), 30.0) for cfg in configs]
+        outcomes = sweeps._outcomes(calls, 1, 1)
+        first = [next(outcomes)[0] for _ in range(2)]
+        ended.result()
+    assert held not in first
+    assert [cfg for cfg, _ in outcomes] == [held]
+    assert counted.count("cce symmetric:0.4") == 2  # tried, and taken from the store
+    assert not list(shelf.glob(".*"))
 
 
 SCRIPT = """
