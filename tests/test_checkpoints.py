@@ -144,6 +144,24 @@ def test_a_loss_that_draws_from_the_global_generator_goes_on_in_its_numbers(path
     same_bits(resumed, whole)
 
 
+def test_what_was_drawn_once_from_the_global_generator_stays_part_of_the_run(path: Path) -> None:
+    """Also where a later part draws nothing, and begins where the generator stands already."""
+    draws = [True]
+
+    @METHODS.register("drawing", label="drawing", source="here", role="loss")
+    def drawing(logits: Tensor, target: Tensor) -> Tensor:
+        """Cross entropy, with random weights at first."""
+        return losses.cce(logits, target) * (torch.rand(len(logits)) if draws[0] else 1.0)
+
+    cfg = small(method="drawing", epochs=4)
+    stopped(cfg, path, 1)
+    [kept] = Checkpoint(path, ORIGIN)._read()["state"]["global"]
+    draws[0] = False
+    torch.set_rng_state(kept)
+    stopped(cfg, path, 2)
+    assert torch.equal(Checkpoint(path, ORIGIN)._read()["state"]["global"][0], kept)
+
+
 def test_a_run_that_draws_nothing_from_the_global_generators_leaves_them_alone(path: Path) -> None:
     torch.manual_seed(1)
     stopped(small(), path)
