@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import pandas as pd
 from joblib import cpu_count
 from tqdm import tqdm
 
-from robustdl_lib import paths, store
+from robustdl_lib import cluster, paths, store, workers
 from robustdl_lib.config import ConfigError, RunConfig, profile_config
 from robustdl_lib.data import load, load_source
 from robustdl_lib.processes import spread
@@ -167,6 +167,8 @@ def run(
     shelf: str = "runs",
     into: str = "runs",
     quiet: bool = False,
+    engine: str = "local",
+    address: str | None = None,
     **setting: Any,
 ) -> pd.DataFrame:
     """Train what the store lacks of a sweep and return the rows of all its runs, in the sweep's order.
@@ -174,17 +176,20 @@ def run(
     Runs are looked for on ``shelf``, then on ``into``, where the missing ones are stored: with
     ``shelf="reference"`` the committed rows serve and only what they lack is trained. ``jobs`` processes work at
     a time (by default one a core), each with its share of threads; ``setting`` as in :class:`Setting`. A run is
-    stored the moment it ends, so that a sweep stopped at any time goes on from there.
-    Raises ConfigError or SpecError before any work for a bad setting, OSError when the store cannot be written,
-    :class:`SweepFailed` when a run failed or a process was killed, after the others were finished.
+    stored the moment it ends, so that a sweep stopped at any time goes on from there. With the engine ``dask`` the
+    workers of the cluster at ``address`` train instead, at most ``jobs`` at a time, each on the threads it was given.
+    Raises ValueError (ConfigError, SpecError) before any work for a bad setting, engine or address, OSError when the
+    store cannot be written or nothing answers at the address, :class:`SweepFailed` when a run failed, a process was
+    killed or the cluster went away, after the others were finished.
     """
+    cluster.check(engine, address)
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs must be at least 1, found {jobs}")
     chosen = Setting(profile=profile, **setting)
     configs, places = plan(name, chosen), shelves(name, chosen.home, shelf, into)
     missing = lacking(configs, places)
     if missing:
-        train_all(missing, places[-1], jobs or _default_jobs(missing[0].device), quiet=quiet)
+        train_all(missing, places[-1], jobs, quiet=quiet, engine=engine, address=address)
     return rows(found(configs, places))
 
 
@@ -215,25 +220,45 @@ def rows(runs: Sequence[store.Run]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else store.no_rows()
 
 
-def train_all(configs: Sequence[RunConfig], shelf: Path, jobs: int, *, quiet: bool = False) -> None:
+def train_all(
+    configs: Sequence[RunConfig],
+    shelf: Path,
+    jobs: int | None = None,
+    *,
+    quiet: bool = False,
+    engine: str = "local",
+    address: str | None = None,
+) -> None:
     """Train each configuration and store it; raises :class:`SweepFailed` at the end when some did not finish."""
     paths.require_writable(shelf)
     store.clear_leftovers(shelf)
-    threads = max(1, cpu_count() // jobs)  # of the jobs asked for: a resumed sweep computes as the first did
-    sources = {name: load_source(name) for name in dict.fromkeys(cfg.dataset for cfg in configs)}
-    calls = [(cfg, shelf, sources[cfg.dataset]) for cfg in configs]
     failures: list[str] = []
     with _progress(len(configs), quiet) as done:
         try:
-            for cfg, outcome in spread(_attempt, calls, jobs, threads, ordered=False):
+            for cfg, outcome in _outcomes(configs, shelf, jobs, engine, address):
                 done.update()
                 done.set_postfix_str(f"{cfg.method} {outcome}", refresh=False)
                 failures += [f"{cfg.method} on {cfg.noise}, seed {cfg.seed}: {outcome}"] * isinstance(outcome, str)
         except BrokenProcessPool:
             failures.append("a training process was killed")
+        except (cluster.ClusterLost, workers.WorkerRefused) as error:
+            failures.insert(0, str(error))
     if failures:
         kept = "what was finished is kept, and the same command trains only the rest"
         raise SweepFailed(f"the sweep is not complete: {failures[0]}; {kept}")
+
+
+def _outcomes(
+    configs: Sequence[RunConfig], shelf: Path, jobs: int | None, engine: str, address: str | None
+) -> Iterator[tuple[RunConfig, Any]]:
+    """Yield what :func:`_attempt` returns of each configuration, as they end, from where the engine runs them."""
+    sources = {name: load_source(name) for name in dict.fromkeys(cfg.dataset for cfg in configs)}
+    calls = [(cfg, shelf, sources[cfg.dataset]) for cfg in configs]
+    if engine == "dask":
+        return workers.spread(_attempt, calls, str(address), jobs)
+    jobs = jobs or _default_jobs(configs[0].device)
+    threads = max(1, cpu_count() // jobs)  # of the jobs asked for: a resumed sweep computes as the first did
+    return spread(_attempt, calls, jobs, threads, ordered=False)
 
 
 def train_one(
