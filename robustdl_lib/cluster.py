@@ -5,6 +5,7 @@ What a task returns is handed on the moment it ends; when the scheduler goes awa
 lacking is submitted to the next one at the same address.
 """
 
+import asyncio
 import importlib
 import pickle
 import re
@@ -204,11 +205,28 @@ def _kind(resources: dict[str, int]) -> str:
 
 
 def _connect(address: str) -> Any:
+    """Return a client of the scheduler at the address; raises ConnectionError where none answers in time."""
+    distributed = _distributed()
+    runner = distributed.utils.LoopRunner(asynchronous=False)
+    runner.start()
     try:
-        return _distributed().Client(address, timeout=CONNECT_WITHIN, set_as_default=False)
-    except (OSError, ValueError) as error:
+        runner.run_sync(_greet, address)
+        return distributed.Client(address, timeout=CONNECT_WITHIN, set_as_default=False)
+    except (OSError, ValueError):
         found = f"no dask scheduler answers at {address} within {CONNECT_WITHIN:g} s"
-        raise ConnectionError(f"{found}: start one by dask scheduler") from error
+        raise ConnectionError(f"{found}: start it first, by the command dask scheduler") from None
+    finally:
+        runner.stop()
+
+
+async def _greet(address: str) -> None:
+    """Ask who answers; the client itself would wait without end for one that takes the call and says nothing."""
+    distributed = _distributed()
+    security = distributed.Security().get_connection_args("client")
+    async with distributed.core.rpc(address, connection_args=security, timeout=CONNECT_WITHIN) as remote:
+        found = await asyncio.wait_for(remote.identity(), CONNECT_WITHIN)
+    if found["type"] != "Scheduler":
+        raise ValueError(f"a {found['type']} answers")
 
 
 def _reconnect(address: str) -> Any:
