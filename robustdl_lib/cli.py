@@ -119,9 +119,7 @@ def train(profile: str, **fields: Any) -> None:
 @app.command()
 @click.argument("name", default="figures")
 @setting_options
-@click.option(
-    "--jobs", type=int, default=None, help="Runs at a time (default: one a core; on a cluster, one a worker)."
-)
+@click.option("--jobs", type=int, default=None, help="Runs at a time (default: one a core, or a worker).")
 @click.option("--into", default="runs", show_default=True, help="Shelf to fill: runs, or reference to renew it.")
 @click.option("--engine", default="local", show_default=True, help="Where runs are trained: local, or dask.")
 @click.option("--address", default="", help="The scheduler of the engine dask, such as tcp://host:8786.")

@@ -183,16 +183,26 @@ def _wanted(client: Any, address: str, gpu: bool | None) -> dict[str, int]:
     """Wait for a worker that has what is asked for, and return what that is; raises ConnectionError without one."""
     deadline = monotonic() + WORKERS_WITHIN
     asked = GPU if gpu else {}
-    while not _workers(client, asked):
+    while not _present(client, asked):
         if monotonic() > deadline:
             raise ConnectionError(f"the cluster at {address} has no {_kind(asked)} after {WORKERS_WITHIN:g} s")
         sleep(POLL)
-    return GPU if gpu is None and _workers(client, GPU) else asked
+    return GPU if gpu is None and _present(client, GPU) else asked
+
+
+def _present(client: Any, resources: dict[str, int]) -> list[str]:
+    """Return the workers with these resources; none where the scheduler does not answer just now."""
+    with suppress(_Broken), _watched(client):
+        return _workers(client, resources)
+    return []
 
 
 def _workers(client: Any, resources: dict[str, int]) -> list[str]:
     """Return the addresses of the workers that have been started with these resources."""
-    there = client.scheduler_info(n_workers=-1)["workers"]
+    if client.scheduler is None:
+        raise _Broken
+    ask = client.scheduler.identity  # as scheduler_info does, which waits without end for a scheduler that is gone
+    there = client.sync(ask, n_workers=-1, callback_timeout=CONNECT_WITHIN)["workers"]
     return [
         address
         for address, about in there.items()
@@ -251,8 +261,9 @@ def _in_worker(extras: bytes, task: Callable[..., Any], call: tuple[Any, ...]) -
 
 def _packed(entries: list[Entry]) -> bytes:
     """Return entries as bytes that need nothing of this process: functions go by value, whatever file they are in."""
-    cloudpickle, modules = _import("cloudpickle"), {sys.modules[entry.function.__module__] for entry in entries}
-    modules -= {sys.modules["__main__"]}  # by value in any case
+    cloudpickle = _import("cloudpickle")
+    already = {"__main__", *cloudpickle.list_registry_pickle_by_value()}
+    modules = [sys.modules[name] for name in {entry.function.__module__ for entry in entries} - already]
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
