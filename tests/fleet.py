@@ -31,6 +31,11 @@ def free_port() -> int:
         return server.getsockname()[1]
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
 def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait until a condition holds and return what it says; fails after ``seconds``."""
     deadline = time.monotonic() + seconds
@@ -55,11 +60,16 @@ class Fleet:
         """Start what is not there; the second worker offers a GPU, which is only a word."""
         if self.scheduler is None or self.scheduler.poll() is not None:
             self.stop()
-            self.scheduler = self.start("scheduler", "--port", str(self.port))
+            self.start_scheduler()
         self.workers = [worker for worker in self.workers if worker.poll() is None]
         if len(self.workers) < 2:
             self.stop_workers()
             self.workers = [self.worker(), self.worker("--resources", "GPU=1")]
+
+    def start_scheduler(self) -> None:
+        """Start a scheduler at the fleet's address, and wait until it listens."""
+        self.scheduler = self.start("scheduler", "--port", str(self.port))
+        wait_for(lambda: listens(self.port))
 
     def worker(self, *words: str, threads: int = 1) -> "subprocess.Popen[bytes]":
         scratch = ("--local-directory", str(self.folder), "--death-timeout", "60")
@@ -70,13 +80,6 @@ class Fleet:
         places = {"ROBUSTDL_RESULTS": str(self.results), "PYTHONPATH": ""}
         with (self.folder / f"{kind}.log").open("ab") as log:
             return subprocess.Popen(command, env={**os.environ, **ENVIRONMENT, **places}, stdout=log, stderr=log)
-
-    def kill_scheduler(self) -> None:
-        """Kill the scheduler, and wait until its workers have ended, as they do without one."""
-        assert self.scheduler
-        kill(self.scheduler)
-        for worker in self.workers:
-            worker.wait(60)
 
     def stop_workers(self) -> None:
         for worker in self.workers:

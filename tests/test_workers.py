@@ -162,7 +162,7 @@ def test_a_scheduler_that_is_killed_and_comes_back_costs_no_run(
         kill(fleet.scheduler)
         (tmp_path / "marks" / "go").touch()
         fleet.stop()
-        fleet.scheduler = fleet.start("scheduler", "--port", str(fleet.port))
+        fleet.start_scheduler()
         fleet.workers = [fleet.worker(threads=2), fleet.worker(threads=2)]
 
     with meanwhile(restart):
