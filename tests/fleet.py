@@ -36,7 +36,7 @@ def listens(port: int) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
     """Wait until a condition holds and return what it says; fails after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -133,6 +133,6 @@ def meanwhile(action: Callable[[], None]) -> Iterator[None]:
     thread = threading.Thread(target=act, daemon=True)
     thread.start()
     yield
-    thread.join(60)
+    thread.join(120)
     assert not thread.is_alive()
     assert not errors, errors
