@@ -12,6 +12,8 @@ DATASET ?=
 SEEDS ?=
 EPOCHS ?=
 JOBS ?=
+ENGINE ?=
+ADDRESS ?=
 QUIET ?=
 PYTHON ?= python3
 
@@ -22,11 +24,11 @@ SHELL := /bin/bash
 .PHONY: help env figures results executed test notebooks reference studies lab docs lock lint clean distclean
 
 # A misspelt variable would be ignored in silence: NOSIE=symmetric:0.6 must not train the wrong noise.
-VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS QUIET PYTHON NAME
+VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS ENGINE ADDRESS QUIET PYTHON NAME
 COMMAND_LINE := $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(VARIABLES) MAKEFLAGS MAKEOVERRIDES GNUMAKEFLAGS SHELL,$(COMMAND_LINE))
 ifneq ($(strip $(UNKNOWN)),)
-$(error unknown variable $(firstword $(UNKNOWN)): there is PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS QUIET PYTHON)
+$(error unknown variable $(firstword $(UNKNOWN)): there is $(filter-out NAME,$(VARIABLES)))
 endif
 
 PY := .venv/bin/python
@@ -34,6 +36,7 @@ RUN := $(PY) -m robustdl_lib
 RESULTS := $(or $(ROBUSTDL_RESULTS),results)
 SETTING := --profile '$(PROFILE)' --noise '$(NOISE)' --methods '$(METHODS)' --dataset '$(DATASET)' --seeds '$(SEEDS)' \
   --epochs '$(EPOCHS)'
+WHERE := $(if $(JOBS),--jobs '$(JOBS)') $(if $(ENGINE),--engine '$(ENGINE)') $(if $(ADDRESS),--address '$(ADDRESS)')
 NOTEBOOKS := $(basename $(notdir $(sort $(wildcard notebooks/[0-9]*.py))))
 # A run of the small profile takes a quarter of an hour, so its notebooks are those that need the figures' runs alone.
 ABOUT_RUNS := 03_training_under_noise 04_target_modification
@@ -45,7 +48,7 @@ help: ## Say what there is
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo
 	@echo "  Variables: PROFILE=quick|small|smoke NOISE=symmetric:0.6 METHODS='cce gce:q=0.5' DATASET=digits"
-	@echo "             SEEDS='0 1 2' EPOCHS=20 JOBS=2 QUIET=1"
+	@echo "             SEEDS='0 1 2' EPOCHS=20 JOBS=2 QUIET=1 ENGINE=dask ADDRESS=tcp://host:8786"
 
 env: .venv/.ready ## Build .venv from the lock (every other target does this first)
 
@@ -63,13 +66,13 @@ env: .venv/.ready ## Build .venv from the lock (every other target does this fir
 figures: env ## Train what is missing, run the notebooks, draw every figure, compare with the reference
 	@name=$$($(RUN) setting $(SETTING)); \
 	for sweep in $(FIGURES_SWEEPS); do \
-	  $(RUN) sweep $$sweep $(SETTING) $(if $(JOBS),--jobs '$(JOBS)') $(if $(QUIET),--quiet) > /dev/null; \
+	  $(RUN) sweep $$sweep $(SETTING) $(WHERE) $(if $(QUIET),--quiet) > /dev/null; \
 	done; \
 	$(MAKE) --no-print-directory -j2 executed NAME="$$name"; \
 	$(RUN) figures $(SETTING) $(if $(QUIET),--quiet)
 
 results: env ## Train what is missing of the sweep and print its headline table
-	@$(RUN) sweep figures $(SETTING) $(if $(JOBS),--jobs '$(JOBS)') $(if $(QUIET),--quiet)
+	@$(RUN) sweep figures $(SETTING) $(WHERE) $(if $(QUIET),--quiet)
 
 executed: $(patsubst %,$(RESULTS)/notebooks/$(NAME)/%.ipynb,$(if $(filter small,$(PROFILE)),$(ABOUT_RUNS),$(NOTEBOOKS)))
 

@@ -67,13 +67,27 @@ def keep(path: Path, noise: NoisyLabels, **words: Any) -> Path:
     warning and written again. Raises OSError where the place cannot be written.
     """
     found = record(noise, **words)
-    arrays = _arrays(noise, found)
+    return _keep(path, _arrays(noise, found), _text(found))
+
+
+def adopt(path: Path, found: Path) -> Path:
+    """Keep at ``path`` a draw that another machine wrote to ``found``, as :func:`keep` does; returns and raises alike.
+
+    Raises ValueError also where ``found`` is not as it was written.
+    """
+    arrays = _read(found)
+    if arrays is None:
+        raise ValueError(f"{found.name} did not arrive as it was written")
+    return _keep(path, arrays, found.with_suffix(".json").read_text())
+
+
+def _keep(path: Path, arrays: dict[str, NDArray[Any]], text: str) -> Path:
     kept = _read(path) if path.is_file() else None
     if kept is None:
         _write(path, lambda part: np.savez_compressed(part, allow_pickle=False, **arrays))
     elif not _same(kept, arrays):
         raise ValueError(f"{path} holds another draw of this noise; runs trained on the two cannot be compared")
-    text, beside = _text(found), path.with_suffix(".json")
+    beside = path.with_suffix(".json")
     if not beside.is_file() or beside.read_text() != text:
         _write(beside, lambda part: part.write_text(text))
     return path

@@ -202,13 +202,14 @@ def code_sha256(method: str) -> str:
     """
     code = getattr(METHODS.parse(method).entry.function, "__code__", None)
     words = repr(list(_words(code))) if code else ""
-    return hashlib.sha256(_package() + words.encode()).hexdigest()
+    return hashlib.sha256((package_sha256() + words).encode()).hexdigest()
 
 
 @cache
-def _package() -> bytes:
+def package_sha256() -> str:
+    """Return a checksum of the package's sources."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).digest()
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def _words(code: CodeType) -> Iterator[Any]:

@@ -93,15 +93,27 @@ def train(profile: str, checkpoint_every: float, **fields: Any) -> None:
 @app.command()
 @click.argument("name", default="figures")
 @setting_options
-@click.option("--jobs", type=int, default=None, help="Processes at a time (default: one a core).")
+@click.option("--jobs", type=int, default=None, help="Runs at a time (default: one a core, or a worker).")
 @click.option("--into", default="runs", show_default=True, help="Shelf to fill: runs, or reference to renew it.")
+@click.option("--engine", default="local", show_default=True, help="Where runs are trained: local, or dask.")
+@click.option("--address", default="", help="The scheduler of the engine dask, such as tcp://host:8786.")
 @click.option("--quiet", is_flag=True, help="Print nothing but refusals.")
 @checkpoint_option
-def sweep(name: str, jobs: int | None, into: str, quiet: bool, checkpoint_every: float, **options: str) -> None:
+def sweep(
+    name: str,
+    jobs: int | None,
+    into: str,
+    engine: str,
+    address: str,
+    quiet: bool,
+    checkpoint_every: float,
+    **options: str,
+) -> None:
     """Train what the store lacks of the sweep NAME, and print its headline table."""
     setting = _setting(**options)
-    how: dict[str, Any] = {"shelf": into, "into": into, "quiet": quiet, "checkpoint_every": checkpoint_every}
-    rows = sweeps.run(name, setting.profile, jobs, **how, **setting.changes())
+    where: dict[str, Any] = {"shelf": into, "into": into, "engine": engine, "address": address or None}
+    how: dict[str, Any] = {"quiet": quiet, "checkpoint_every": checkpoint_every}
+    rows = sweeps.run(name, setting.profile, jobs, **where, **how, **setting.changes())
     if not quiet:
         click.echo(_headline(summary.headline(rows)))
 

@@ -1,6 +1,5 @@
 """Data as a run sees them: split, with noise drawn once, one copy of the pixels for all runs and processes."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +15,7 @@ from robustdl_lib import adverse, cifar, digits, folders, human, instance, split
 from robustdl_lib.config import ConfigError, RunConfig
 from robustdl_lib.noise import NoisyLabels, corrupt, describe
 from robustdl_lib.registry import DATASETS, NOISES, Spec
-from robustdl_lib.sources import Normal, Source
+from robustdl_lib.sources import Normal, Source, sha256
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.1
@@ -137,8 +136,8 @@ def _assembled(cfg: RunConfig, source: Source, pool: NDArray[np.int64], rows: di
         noise=noise,
         pad=min(meta["pad"], max(1, source.images.shape[2] // 8)),  # 4 of 32 pixels; no more of a smaller image
         flip=meta["flip"],
-        data_sha256=_sha256(source.images, source.labels),
-        labels_sha256=_sha256(given),
+        data_sha256=source.sha256,
+        labels_sha256=sha256(given),
         classes=source.classes,
     )
 
@@ -274,13 +273,6 @@ def _move(split: Split, pixels: Tensor) -> Split:
 def _split(pixels: Tensor, rows: Tensor, tensors: list[Tensor], normal: Normal) -> Split:
     labels, clean, kind = (tensor[rows] for tensor in tensors)
     return Split(pixels, rows, labels, clean, kind, normal)
-
-
-def _sha256(*arrays: NDArray[Any]) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 __all__ = [

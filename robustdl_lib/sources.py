@@ -1,7 +1,9 @@
 """What a data set is before noise and splits: pixels as they were stored, true labels, and how to normalise."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +31,11 @@ class Source:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     files: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """The checksum that names the data set: SHA-256 over the stored pixels and the true labels."""
+        return sha256(self.images, self.labels)
 
 
 @dataclass(frozen=True)
@@ -63,3 +70,11 @@ def statistics(images: NDArray[np.uint8], scale: float) -> tuple[tuple[float, ..
     share = counts / counts.sum(axis=1, keepdims=True)
     mean = share @ values
     return tuple(map(float, mean)), tuple(map(float, np.sqrt(np.maximum(share @ values**2 - mean**2, 1e-12))))
+
+
+def sha256(*arrays: NDArray[Any]) -> str:
+    """Return the SHA-256 over the bytes of arrays, one after the other, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -212,7 +212,7 @@ def keep_noise(shelf: Path, cfg: RunConfig, data: Data) -> Path:
     """
     changed = data.noise.kind.any()
     return artefacts.keep(
-        shelf / "noise" / f"{_noise_name(cfg)}.npz",
+        shelf / "noise" / f"{noise_name(cfg)}.npz",
         data.noise,
         dataset=cfg.dataset,
         spec=cfg.noise,
@@ -221,8 +221,11 @@ def keep_noise(shelf: Path, cfg: RunConfig, data: Data) -> Path:
     )
 
 
-def _noise_name(cfg: RunConfig) -> str:
-    """Return a file name for a draw; specs with more than letters, digits and dots are told apart by a checksum."""
+def noise_name(cfg: RunConfig) -> str:
+    """Return the name that a run's noise draw is kept under, without an ending.
+
+    Specs with more than letters, digits and dots are told apart by a checksum.
+    """
     words = [cfg.dataset, cfg.noise, str(cfg.noise_seed)]
     if (cfg.split, cfg.split_seed) != ("stratified", 0):
         words += [cfg.split, str(cfg.split_seed)]

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,7 +14,7 @@ import pandas as pd
 from joblib import cpu_count
 from tqdm import tqdm
 
-from robustdl_lib import checkpoints, locks, paths, store
+from robustdl_lib import checkpoints, cluster, locks, paths, store, workers
 from robustdl_lib.config import ConfigError, RunConfig, profile_config
 from robustdl_lib.data import Data, load, load_source
 from robustdl_lib.formats import Format, fastest, resolve_device
@@ -24,6 +25,7 @@ from robustdl_lib.steps import TrainingFailed
 from robustdl_lib.train import fit
 
 OnEpoch = Callable[[dict[str, float]], None]
+Call = tuple[RunConfig, Path, Source]
 METHODS_SHOWN = (
     "cce",
     "mae",
@@ -171,6 +173,8 @@ def run(
     into: str = "runs",
     quiet: bool = False,
     checkpoint_every: float = checkpoints.EVERY,
+    engine: str = "local",
+    address: str | None = None,
     **setting: Any,
 ) -> pd.DataFrame:
     """Train what the store lacks of a sweep and return the rows of all its runs, in the sweep's order.
@@ -180,10 +184,13 @@ def run(
     a time (by default one a core), each with its share of threads; ``setting`` as in :class:`Setting`. A run is
     stored the moment it ends, and what it has learnt is kept on the way, at the end of an epoch when
     ``checkpoint_every`` seconds have passed since the last time (0: after every epoch), so that a sweep stopped at any
-    time goes on from there. Of sweeps on one store at once each run is trained by one of them.
-    Raises ConfigError or SpecError before any work for a bad setting, OSError when the store cannot be written,
-    :class:`SweepFailed` when a run failed or a process was killed, after the others were finished.
+    time goes on from there. Of sweeps on one store at once each run is trained by one of them. With the engine ``dask``
+    the workers of the cluster at ``address`` train instead, at most ``jobs`` at a time, each on the threads it was
+    given. Raises ValueError (ConfigError, SpecError) before any work for a bad setting, engine or address, OSError when
+    the store cannot be written or nothing answers at the address, :class:`SweepFailed` when a run failed, a process was
+    killed or the cluster went away, after the others were finished.
     """
+    cluster.check(engine, address)
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs must be at least 1, found {jobs}")
     checkpoints.require_interval(checkpoint_every)
@@ -191,8 +198,8 @@ def run(
     configs, places = plan(name, chosen), shelves(name, chosen.home, shelf, into)
     missing = lacking(configs, places)
     if missing:
-        jobs = jobs or _default_jobs(missing[0].device)
-        train_all(missing, places[-1], jobs, quiet=quiet, checkpoint_every=checkpoint_every)
+        how: dict[str, Any] = {"checkpoint_every": checkpoint_every, "engine": engine, "address": address}
+        train_all(missing, places[-1], jobs, quiet=quiet, **how)
     return rows(found(configs, places))
 
 
@@ -226,30 +233,30 @@ def rows(runs: Sequence[store.Run]) -> pd.DataFrame:
 def train_all(
     configs: Sequence[RunConfig],
     shelf: Path,
-    jobs: int,
+    jobs: int | None = None,
     *,
     quiet: bool = False,
     checkpoint_every: float = checkpoints.EVERY,
+    engine: str = "local",
+    address: str | None = None,
 ) -> None:
     """Train each configuration and store it; raises :class:`SweepFailed` at the end when some did not finish."""
     paths.require_writable(shelf)
     store.clear_leftovers(shelf)
-    threads = max(1, cpu_count() // jobs)  # of the jobs asked for: a resumed sweep computes as the first did
     sources = {name: load_source(name) for name in dict.fromkeys(cfg.dataset for cfg in configs)}
-    with on_threads(threads):  # measured here, once: the processes then find what was chosen
-        for cfg in configs:
-            source = sources[cfg.dataset]
-            fastest(cfg, resolve_device(cfg.device), source.images.shape[1:], len(source.classes))
-    calls = [(cfg, shelf, sources[cfg.dataset], checkpoint_every) for cfg in configs]
+    calls = [(cfg, shelf, sources[cfg.dataset]) for cfg in configs]
+    attempt = partial(_attempt, every=checkpoint_every)
     failures: list[str] = []
     with _progress(len(configs), quiet) as done:
         try:
-            for cfg, outcome in _outcomes(calls, jobs, threads):
+            for cfg, outcome in _outcomes(attempt, calls, jobs, engine, address):
                 done.update()
                 done.set_postfix_str(f"{cfg.method} {outcome}", refresh=False)
                 failures += [f"{cfg.method} on {cfg.noise}, seed {cfg.seed}: {outcome}"] * isinstance(outcome, str)
         except BrokenProcessPool:
             failures.append("a training process was killed")
+        except (cluster.ClusterLost, workers.WorkerRefused) as error:
+            failures.insert(0, str(error))
     if failures:
         kept = "what was finished is kept, and the same command trains only the rest"
         raise SweepFailed(f"the sweep is not complete: {failures[0]}; {kept}")
@@ -317,23 +324,39 @@ def _default_jobs(device: str) -> int:
     return cpu_count() if resolve_device(device).type == "cpu" else min(8, cpu_count())
 
 
-def _outcomes(calls: Sequence[tuple[Any, ...]], jobs: int, threads: int) -> Iterator[tuple[RunConfig, Any]]:
+def _outcomes(
+    attempt: workers.Attempt, calls: Sequence[Call], jobs: int | None, engine: str, address: str | None
+) -> Iterator[tuple[RunConfig, Any]]:
+    """Yield what ``attempt`` returns of each call, as they end, from where the engine runs them."""
+    if engine == "dask":
+        return workers.spread(partial(attempt, wait=True), calls, str(address), jobs)
+    jobs = jobs or _default_jobs(calls[0][0].device)
+    threads = max(1, cpu_count() // jobs)  # of the jobs asked for: a resumed sweep computes as the first did
+    with on_threads(threads):  # measured here, once: the processes then find what was chosen
+        for cfg, _, source in calls:
+            fastest(cfg, resolve_device(cfg.device), source.images.shape[1:], len(source.classes))
+    return _here(attempt, calls, jobs, threads)
+
+
+def _here(attempt: workers.Attempt, calls: Sequence[Call], jobs: int, threads: int) -> Iterator[tuple[RunConfig, Any]]:
     """Yield each run's outcome as it ends; those that another sweep is at come last, when it is done with them."""
     busy = set()
-    for cfg, outcome in _spread(calls, jobs, threads):
+    for cfg, outcome in _spread(attempt, calls, jobs, threads):
         if outcome is None:
             busy.add(cfg.run_id)
         else:
             yield cfg, outcome
-    if left := [(*call, True) for call in calls if call[0].run_id in busy]:
-        yield from _spread(left, jobs, threads)
+    if left := [call for call in calls if call[0].run_id in busy]:
+        yield from _spread(partial(attempt, wait=True), left, jobs, threads)
 
 
-def _spread(calls: Sequence[tuple[Any, ...]], jobs: int, threads: int) -> Iterator[tuple[RunConfig, Any]]:
+def _spread(
+    attempt: workers.Attempt, calls: Sequence[Call], jobs: int, threads: int
+) -> Iterator[tuple[RunConfig, Any]]:
     """Yield the outcome of each call as it ends: runs share a GPU as threads, a processor as processes."""
     if resolve_device(calls[0][0].device).type == "cuda":
-        return beside(_attempt, calls, jobs)
-    return spread(_attempt, calls, jobs, threads, ordered=False)
+        return beside(attempt, calls, jobs)
+    return spread(attempt, calls, jobs, threads, ordered=False)
 
 
 def _attempt(cfg: RunConfig, shelf: Path, source: Source, every: float, wait: bool = False) -> tuple[RunConfig, Any]:

@@ -98,6 +98,27 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def fleets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One cluster of real processes on the loopback for all tests of it; imported here, for the others need none."""
+    from fleet import Fleet
+
+    fleet = Fleet(tmp_path_factory.mktemp("fleet"))
+    yield fleet
+    fleet.stop()
+
+
+@pytest.fixture
+def fleet(fleets: Any) -> Any:
+    """The cluster with a scheduler and two workers, whatever the test before has killed.
+
+    A test may take 180 seconds, for the machine may be at other work.
+    """
+    fleets.ensure()
+    with fleets.limited(180):
+        yield fleets
+
+
+@pytest.fixture(scope="session")
 def digits() -> data.Data:
     """The digits with 40 % symmetric noise, as the smoke profile loads them."""
     return data.load(smoke())

@@ -9,11 +9,11 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "robustdl_lib"
 LAYERS = (
     "registry paths locks downloads",
-    "processes config losses targets weights noise models metrics sources splits image_cache",
+    "processes cluster config losses targets weights noise models metrics sources splits image_cache",
     "formats digits cifar folders human instance adverse artefacts memories",
     "data summary objective",
     "gradients symbols store checkpoints steps",
-    "train frames style lens estimators simplex suspects options",
+    "train workers frames style lens estimators simplex suspects options",
     "sweeps studies plots noise_plots lens_plots statistics_plots simplex_plots explorer explorer_plots "
     "split_plots audit_plots adverse_plots galleries folds audit_page",
     "notebooks widgets pages audit split_studies adverse_studies data_studies",

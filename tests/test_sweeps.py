@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -169,7 +170,7 @@ def test_runs_that_share_a_process_as_on_a_gpu_are_those_that_processes_make(
     alone = sweeps.run(**many).drop(columns="seconds")
     shutil.rmtree(shelf)
     monkeypatch.setattr(sweeps, "spread", None)
-    monkeypatch.setattr(sweeps, "_spread", lambda calls, jobs, _: beside(sweeps._attempt, calls, jobs))
+    monkeypatch.setattr(sweeps, "_spread", lambda attempt, calls, jobs, _: beside(attempt, calls, jobs))
     pd.testing.assert_frame_equal(sweeps.run(**many).drop(columns="seconds"), alone)
 
 
@@ -322,8 +323,8 @@ def test_a_run_that_another_process_trains_comes_last_and_is_looked_for_again(sh
             sweeps._trained(held, shelf, None, None, 30.0)
 
         ended = pool.submit(other)
-        calls = [(cfg, shelf, sweeps.load_source("digits"), 30.0) for cfg in configs]
-        outcomes = sweeps._outcomes(calls, 1, 1)
+        calls = [(cfg, shelf, sweeps.load_source("digits")) for cfg in configs]
+        outcomes = sweeps._outcomes(partial(sweeps._attempt, every=30.0), calls, 1, "local", None)
         first = [next(outcomes)[0] for _ in range(2)]
         ended.result()
     assert held not in first
