@@ -13,20 +13,21 @@ SEEDS ?=
 EPOCHS ?=
 JOBS ?=
 QUIET ?=
+BUDGET ?=
 PYTHON ?= python3
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env figures results executed test notebooks reference studies lab docs lock lint clean distclean
+.PHONY: help env figures results executed test notebooks reference studies bench lab docs lock lint clean distclean
 
 # A misspelt variable would be ignored in silence: NOSIE=symmetric:0.6 must not train the wrong noise.
-VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS QUIET PYTHON NAME
+VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS QUIET BUDGET PYTHON NAME
 COMMAND_LINE := $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(VARIABLES) MAKEFLAGS MAKEOVERRIDES GNUMAKEFLAGS SHELL,$(COMMAND_LINE))
 ifneq ($(strip $(UNKNOWN)),)
-$(error unknown variable $(firstword $(UNKNOWN)): there is PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS QUIET PYTHON)
+$(error unknown variable $(firstword $(UNKNOWN)): there is PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS QUIET BUDGET PYTHON)
 endif
 
 PY := .venv/bin/python
@@ -102,6 +103,9 @@ studies: env ## Compute the committed studies anew; those of CIFAR need its file
 	    $(RUN) study $$name --into reference; \
 	  done; \
 	else echo 'note: CIFAR is not there, so its studies stay as they are: $(RUN) download cifar10 cifar100 cifar-n'; fi
+
+bench: env ## Measure this machine beside a plain PyTorch loop: benchmarks/README.md (BUDGET=tiny tries it out)
+	@$(PY) -m benchmarks $(if $(BUDGET),--budget '$(BUDGET)')
 
 lab: env ## Open the notebooks in JupyterLab
 	@.venv/bin/jupyter lab --notebook-dir=.
