@@ -46,7 +46,7 @@ help: ## Say what there is
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo
 	@echo "  Variables: PROFILE=quick|small|smoke NOISE=symmetric:0.6 METHODS='cce gce:q=0.5' DATASET=digits"
-	@echo "             SEEDS='0 1 2' EPOCHS=20 JOBS=2 QUIET=1"
+	@echo "             SEEDS='0 1 2' EPOCHS=20 JOBS=2 QUIET=1 BUDGET=tiny"
 
 env: .venv/.ready ## Build .venv from the lock (every other target does this first)
 

@@ -94,6 +94,8 @@ def machine_block(path: Path) -> str:
     """Return the Markdown of one machine: what it is, the picture, every table that has rows."""
     rows, origin = read(path), json.loads(path.with_suffix(".json").read_text())
     parts = [f"## {title(origin)}", _origin(path, origin), f"![{title(origin)}]({path.parent.name}/{path.stem}.png)"]
+    if origin["load_before"] > origin["cores"] / 2:
+        parts.append("**The machine was busy with other work: what rests on time here does not count.**")
     if not (rows["dataset"] == "cifar10").any():
         parts.append("CIFAR-10 was not on this machine: its rows are left out.")
     for name, (heading, make) in tables.TABLES.items():
