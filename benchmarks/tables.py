@@ -97,9 +97,11 @@ def roofline(rows: pd.DataFrame) -> pd.DataFrame:
 def growth(rows: pd.DataFrame) -> pd.DataFrame:
     """Return seconds by the number of training images, and of sweeps by the number of runs."""
     wide = rows[rows["part"] == "growth"]
-    kept = wide[["quantity", *KEYS, "side", "at_once", "examples"]].rename(columns={"at_once": "at once"})
-    names = kept["dataset"].map(lambda name: LABELS.get(name, name))
-    return kept.assign(dataset=names, seconds=wide["value"].map(number)).reset_index(drop=True)
+    kept = wide[["quantity", *KEYS, "side", "at_once", "examples"]].rename(
+        columns={"dataset": "data", "model": "network", "at_once": "at once"}
+    )
+    names = kept["data"].map(lambda name: LABELS.get(name, name))
+    return kept.assign(data=names, seconds=wide["value"].map(number)).reset_index(drop=True)
 
 
 def gpu(rows: pd.DataFrame) -> pd.DataFrame:
