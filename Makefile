@@ -15,16 +15,17 @@ JOBS ?=
 ENGINE ?=
 ADDRESS ?=
 QUIET ?=
+BUDGET ?=
 PYTHON ?= python3
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env figures results executed test notebooks reference studies lab docs lock lint clean distclean
+.PHONY: help env figures results executed test notebooks reference studies bench lab docs lock lint clean distclean
 
 # A misspelt variable would be ignored in silence: NOSIE=symmetric:0.6 must not train the wrong noise.
-VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS ENGINE ADDRESS QUIET PYTHON NAME
+VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS ENGINE ADDRESS QUIET BUDGET PYTHON NAME
 COMMAND_LINE := $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(VARIABLES) MAKEFLAGS MAKEOVERRIDES GNUMAKEFLAGS SHELL,$(COMMAND_LINE))
 ifneq ($(strip $(UNKNOWN)),)
@@ -48,7 +49,7 @@ help: ## Say what there is
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo
 	@echo "  Variables: PROFILE=quick|small|smoke NOISE=symmetric:0.6 METHODS='cce gce:q=0.5' DATASET=digits"
-	@echo "             SEEDS='0 1 2' EPOCHS=20 JOBS=2 QUIET=1 ENGINE=dask ADDRESS=tcp://host:8786"
+	@echo "             SEEDS='0 1 2' EPOCHS=20 JOBS=2 QUIET=1 ENGINE=dask ADDRESS=tcp://host:8786 BUDGET=tiny"
 
 env: .venv/.ready ## Build .venv from the lock (every other target does this first)
 
@@ -105,6 +106,9 @@ studies: env ## Compute the committed studies anew; those of CIFAR need its file
 	    $(RUN) study $$name --into reference; \
 	  done; \
 	else echo 'note: CIFAR is not there, so its studies stay as they are: $(RUN) download cifar10 cifar100 cifar-n'; fi
+
+bench: env ## Measure this machine beside a plain PyTorch loop: benchmarks/README.md (BUDGET=tiny tries it out)
+	@$(PY) -m benchmarks $(if $(BUDGET),--budget '$(BUDGET)')
 
 lab: env ## Open the notebooks in JupyterLab
 	@.venv/bin/jupyter lab --notebook-dir=.

@@ -22,7 +22,8 @@ LAYERS = (
 )
 LAYER = {name: height for height, names in enumerate(LAYERS) for name in names.split()}
 MODULES = sorted(path for path in PACKAGE.glob("**/*.py") if path.name != "__init__.py")
-SOURCES = [*MODULES, PACKAGE / "__init__.py", *sorted((ROOT / "tests").glob("*.py"))]
+BESIDE = sorted(path for folder in ("tests", "benchmarks") for path in (ROOT / folder).glob("*.py"))
+SOURCES = [*MODULES, PACKAGE / "__init__.py", *BESIDE]
 
 
 def imports(path: Path) -> set[str]:

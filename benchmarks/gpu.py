@@ -1,0 +1,48 @@
+"""The same comparison on a GPU, by the same functions: one run, the plain loop beside it, several runs at once."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from benchmarks import ours
+from benchmarks.setting import Budget, Cell, row, there
+from benchmarks.throughput import OURS, PLAIN, RATE, plainly
+from robustdl_lib.data import load, load_source
+
+ABSENT = "note: there is no CUDA device here, so the rows of the GPU say that they were not measured"
+
+
+def rows(budget: Budget) -> Iterator[dict[str, Any]]:
+    """Yield the rates of the plain loop and of 1, 2, ... runs of ours at once on CUDA; without values where it is not.
+
+    Ours computes in bfloat16 where the GPU does, as the library does by default; the plain loop in float32.
+    """
+    cell = budget.gpu if there(budget.gpu.dataset) else Cell("digits", budget.gpu.model, 1257, 4)
+    where = {"dataset": cell.dataset, "model": cell.model, "examples": cell.examples}
+    if not torch.cuda.is_available():
+        print(ABSENT)
+    for (side, count), train in _sides(cell, budget).items():
+        rates = _rates(train, budget.repeats) if torch.cuda.is_available() else []
+        yield row("gpu", RATE, "1/s", rates, side=side, at_once=count, **where)
+
+
+def _sides(cell: Cell, budget: Budget) -> dict[tuple[str, int], Callable[[], tuple[int, float]]]:
+    def plainly_on_cuda(workers: int) -> tuple[int, float]:
+        cfg = cell.config(device="cuda")
+        return plainly(cfg, load(cfg), workers)[:2]
+
+    def at_once(count: int) -> tuple[int, float]:
+        runs: Sequence[ours.Timed] = ours.sweep(cell.sweep(count, device="cuda"), load_source(cell.dataset), count)
+        return ours.together(runs)
+
+    plain = {
+        (side, 1): lambda workers=workers: plainly_on_cuda(workers) for side, workers in zip(PLAIN, (0, 2), strict=True)
+    }
+    return plain | {(OURS[0], count): lambda count=count: at_once(count) for count in budget.gpu_at_once}
+
+
+def _rates(train: Callable[[], tuple[int, float]], repeats: int) -> list[float]:
+    """Return images a second of each repetition, after a first one that warms up."""
+    measured = [train() for _ in range(repeats + 1)][1:]
+    return [images / seconds for images, seconds in measured]
