@@ -109,7 +109,7 @@ def fleets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def fleet(fleets: Any) -> Any:
-    """The cluster with a scheduler and two workers, whatever the test before has killed; 180 seconds for a test, on a machine at work."""
+    """The cluster with a scheduler and two workers, whatever the test before has killed; 180 seconds for a test."""
     fleets.ensure()
     with fleets.limited(180):
         yield fleets

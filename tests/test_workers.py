@@ -172,7 +172,6 @@ def test_a_scheduler_that_stays_away_is_a_sweep_that_failed_and_says_what_is_kep
     fleet: Fleet, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "RECONNECT_WITHIN", 2.0)
-    monkeypatch.setattr(cluster, "CONNECT_WITHIN", 1.0)
     register_waiting(tmp_path / "marks")
 
     def end() -> None:
