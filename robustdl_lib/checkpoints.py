@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer, lr_scheduler
 
+from robustdl_lib import paths
 from robustdl_lib.config import ConfigError
 from robustdl_lib.objective import Objective
 from robustdl_lib.registry import METHODS
@@ -160,7 +161,7 @@ class Checkpoint:
         whole.seek(DIGEST)
         torch.save(content, whole)
         whole.getbuffer()[:DIGEST] = hashlib.sha256(whole.getbuffer()[DIGEST:]).digest()
-        part = self.path.with_name(f".part-{self.origin['run_id']}-{os.getpid()}-checkpoint")
+        part = self.path.with_name(paths.unfinished(self.origin["run_id"]) + "checkpoint")
         try:
             with part.open("wb") as file:
                 file.write(whole.getbuffer())

@@ -25,8 +25,10 @@ from robustdl_lib.registry import Entry, add, additions
 ENGINES = ("local", "dask")
 ADDRESS = re.compile(r"(tcp|tls)://(\[[\da-fA-F:.]+\]|[\w.-]+):(\d{1,5})")
 GPU = {"GPU": 1}
-CONNECT_WITHIN = 5.0
+CONNECT_WITHIN = 10.0
 """Seconds in which a scheduler must answer."""
+PATIENCE = 3
+"""Times that long for which a scheduler may be silent while its connection stands: it may be busy."""
 WORKERS_WITHIN = 60.0
 """Seconds in which a cluster must have a worker, at the start and whenever it has lost its last one."""
 RECONNECT_WITHIN = 60.0
@@ -199,15 +201,22 @@ def _present(client: Any, resources: dict[str, int]) -> list[str]:
 
 def _workers(client: Any, resources: dict[str, int]) -> list[str]:
     """Return the addresses of the workers that have been started with these resources."""
-    if client.scheduler is None:
-        raise _Broken
-    ask = client.scheduler.identity  # as scheduler_info does, which waits without end for a scheduler that is gone
-    there = client.sync(ask, n_workers=-1, callback_timeout=CONNECT_WITHIN)["workers"]
+    there = _identity(client)["workers"]
     return [
         address
         for address, about in there.items()
         if all(about["resources"].get(name, 0) >= count for name, count in resources.items())
     ]
+
+
+def _identity(client: Any) -> dict[str, Any]:
+    """Return what a scheduler says of its cluster; dask's own scheduler_info has no end where it is gone meanwhile."""
+    for _ in range(PATIENCE):
+        if client.status != "running" or client.scheduler is None:
+            break
+        with suppress(TimeoutError):
+            return client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=CONNECT_WITHIN)
+    raise _Broken
 
 
 def _kind(resources: dict[str, int]) -> str:

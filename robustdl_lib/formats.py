@@ -24,7 +24,7 @@ from robustdl_lib.config import ConfigError, RunConfig
 from robustdl_lib.processes import on_threads
 
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
-GAIN = 1.2
+GAIN = 1.3
 """A format takes the place of the usual one where it is this many times as fast: less may be chance."""
 PROBED, REPEATS, SECONDS = 32, 8, 0.5
 """Images in a step of the probe; its steps of a format, of which the fastest counts; the time after which it ends."""
@@ -62,15 +62,16 @@ def fastest(cfg: RunConfig, device: torch.device, shape: Sequence[int], num_clas
     On a GPU the usual one. On a CPU each layout, type of number (unless ``cfg.precision`` names one) and both one
     thread and all that this process may use are tried for a few steps; the usual one stays unless another is
     :data:`GAIN` times as fast. What was measured is kept in ``formats.json`` of the cache, by processor, version of
-    torch, network, shape and threads, so that a run that is resumed or repeated computes as before.
+    torch, network, shape and threads, so that a run that is resumed or repeated computes as before. With
+    ``ROBUSTDL_FORMAT=usual`` nothing is tried.
     """
     plain = usual(cfg, device)
-    if device.type != "cpu":
+    if device.type != "cpu" or os.environ.get("ROBUSTDL_FORMAT") == "usual":
         return plain
     place, key = paths.cache() / "formats.json", _key(cfg, plain, shape)
     kept = _kept(place)
     if kept.get(key, {}).get("chosen") not in map(_name, candidates(cfg, plain)):
-        speeds = {_name(form): _speed(cfg, form, shape, num_classes) for form in candidates(cfg, plain)}
+        speeds = _speeds(cfg, candidates(cfg, plain), shape, num_classes)
         best = max(speeds, key=lambda name: speeds[name])
         chosen = best if speeds[best] > GAIN * speeds[_name(plain)] else _name(plain)
         kept |= {key: {"chosen": chosen, "images_per_second": speeds}}
@@ -124,27 +125,29 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _speed(cfg: RunConfig, form: Format, shape: Sequence[int], num_classes: int) -> float:
-    """Return training images a second: forward and backward passes over random images, the fastest of a few."""
-    with torch.random.fork_rng(devices=[]), on_threads(form.threads):
+def _speeds(cfg: RunConfig, forms: list[Format], shape: Sequence[int], num_classes: int) -> dict[str, float]:
+    """Return training images a second by format: forward and backward passes over random images, the fastest of a few.
+
+    The formats take turns, so that what else the machine does meanwhile meets them all.
+    """
+    steps = {form: _step(cfg, form, shape, num_classes) for form in forms}
+    times: dict[Format, list[float]] = {form: [] for form in forms}
+    for turn in range(1 + REPEATS):  # the first is to warm up
+        for form, step in steps.items():
+            if turn < 2 or sum(times[form]) < SECONDS:
+                started = time.perf_counter()
+                with on_threads(form.threads):
+                    step()
+                times[form] += [time.perf_counter() - started] * (turn > 0)
+    return {_name(form): round(PROBED / min(found), 1) for form, found in times.items()}
+
+
+def _step(cfg: RunConfig, form: Format, shape: Sequence[int], num_classes: int) -> Callable[[], None]:
+    """Return a function that does the work of a step on random images."""
+    with torch.random.fork_rng(devices=[]):
         model = form.prepare(models.build(cfg.model, num_classes=num_classes, in_channels=shape[0]))
         images, labels = torch.rand(PROBED, *shape), torch.zeros(PROBED, dtype=torch.long)
-
-        def step() -> None:
-            cross_entropy(form.logits(model, images), labels).backward()
-
-        step()
-        return round(PROBED / min(_times(step)), 1)
-
-
-def _times(step: Callable[[], Any]) -> list[float]:
-    """Return the seconds of a few calls."""
-    times: list[float] = []
-    while len(times) < REPEATS and sum(times) < SECONDS:
-        started = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - started)
-    return times
+    return lambda: cross_entropy(form.logits(model, images), labels).backward()
 
 
 def _name(form: Format) -> str:

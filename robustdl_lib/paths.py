@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 import re
 import shutil
 from pathlib import Path
@@ -54,6 +55,17 @@ def hidden(shelf: Path, kind: str, run_id: str) -> Path:
     return shelf / f".{kind}-{run_id}"
 
 
+def unfinished(run_id: str) -> str:
+    """Return how a name begins of what this process is still writing: its run id, process and machine."""
+    return f".part-{run_id}-{os.getpid()}-{file_name(platform.node())}-"
+
+
+def left_by_the_dead(part: Path) -> bool:
+    """Return whether a file or folder is :func:`unfinished` of a process of this machine that is no more."""
+    named = re.fullmatch(r"\.part-[0-9a-f]+-(\d+)-(.*)-[^-]*", part.name)
+    return bool(named and named[2] == file_name(platform.node()) and not _alive(int(named[1])))
+
+
 def require_writable(folder: Path) -> None:
     """Make ``folder`` and write a file in it; raises :class:`OSError` in one sentence where that cannot work."""
     probe = folder / f".write-test-{os.getpid()}"
@@ -69,6 +81,16 @@ def require_writable(folder: Path) -> None:
     if free < LEAST_FREE_BYTES:
         wanted = LEAST_FREE_BYTES // 2**20
         raise OSError(f"too little space in {folder}: {free / 2**20:.1f} MiB free, at least {wanted} MiB are needed")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _place(variable: str, default: str) -> Path:

@@ -84,7 +84,7 @@ def save(
     Raises OSError where the shelf cannot be written; nothing is left under the run's name then.
     """
     shelf.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".part-{cfg.run_id}-{os.getpid()}-", dir=shelf))
+    part = Path(tempfile.mkdtemp(prefix=paths.unfinished(cfg.run_id), dir=shelf))
     try:
         (part / "config.json").write_text(json.dumps(cfg.model_dump(mode="json"), indent=1, sort_keys=True) + "\n")
         history.to_csv(part / "history.csv", index=False, float_format="%.6g", lineterminator="\n")
@@ -240,8 +240,7 @@ def clear_leftovers(shelf: Path) -> int:
 
     The checkpoints of runs that are stored and the lock files that nobody holds go as well; other checkpoints stay.
     """
-    named = [(part, re.fullmatch(r"\.part-[0-9a-f]+-(\d+)-.*", part.name)) for part in shelf.glob(".part-*")]
-    stale = [part for part, match in named if match and not _alive(int(match[1]))]
+    stale = [part for part in shelf.glob(".part-*") if paths.left_by_the_dead(part)]
     for part in stale:
         part.unlink() if part.is_file() else shutil.rmtree(part, ignore_errors=True)
     for checkpoint in shelf.glob(paths.hidden(shelf, "checkpoint", "*").name):
@@ -281,7 +280,7 @@ def _move_in_place(part: Path, final: Path) -> Run:
 
 def _remove(folder: Path) -> None:
     """Take a folder away in one step, then delete it; nothing to do where another process was first."""
-    aside = folder.with_name(f".part-{folder.name}-{os.getpid()}-{uuid.uuid4().hex}")
+    aside = folder.with_name(paths.unfinished(folder.name) + uuid.uuid4().hex)
     with contextlib.suppress(FileNotFoundError):
         folder.rename(aside)
     if aside.is_dir() and not aside.is_symlink():
@@ -338,16 +337,6 @@ def _sync(folder: Path) -> None:
     for path in folder.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _git_revision() -> str | None:

@@ -24,6 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
@@ -163,6 +164,8 @@ def multiples(specs: Sequence[str], xlabel: str, ylabel: str, across: int = 4) -
         ax.set_ylabel("" if index % columns else ylabel)
         ax.set_xlabel(xlabel if index // columns == (len(specs) - 1) // columns else "")
         ax.tick_params(labelbottom=index + columns >= len(specs))
+    if xlabel == "epoch":
+        axes[0].xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))  # no epoch 2.5
     for ax in axes[len(specs) :]:
         ax.set_axis_off()
     return chart, panels, axes[len(specs)]

@@ -1,6 +1,5 @@
 """Runs on the workers of a cluster: the same code, the same data, one run at a time, and its files brought home."""
 
-import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -57,7 +56,7 @@ def spread(
     """
     shelf, sources = calls[0][1], {cfg.dataset: source for cfg, _, source in calls}
     checksums = {name: source.sha256 for name, source in sources.items()}
-    with tempfile.TemporaryDirectory(prefix=f".part-0-{os.getpid()}-token-", dir=shelf) as token:
+    with tempfile.TemporaryDirectory(prefix=paths.unfinished("0") + "token_", dir=shelf) as token:
         order = Order(attempt, _under_results(shelf), Path(token).name, version(), checksums)
         orders = [(order, cfg) for cfg, _, _ in calls]
         lacking = partial(_lacking, shelf)
@@ -105,7 +104,7 @@ def unpack(shelf: Path, cfg: RunConfig, files: dict[str, bytes]) -> store.Run:
     Raises ValueError where a file is not as it was written or the shelf holds another draw of the noise, OSError
     where it cannot be written.
     """
-    with tempfile.TemporaryDirectory(prefix=f".part-0-{os.getpid()}-", dir=shelf) as folder:
+    with tempfile.TemporaryDirectory(prefix=paths.unfinished("0"), dir=shelf) as folder:
         for name, content in files.items():
             (path := Path(folder) / name).parent.mkdir(exist_ok=True)
             path.write_bytes(content)

@@ -1,6 +1,7 @@
 """What every test shares: a results folder of its own, one thread, and the specs that sweep the registries."""
 
 import math
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,7 @@ def specs_of(*roles: str, among: list[str] = SPECS) -> list[str]:
 
 IN_P_ALONE = [spec for spec in SPECS if meta(spec, "formula")]
 """Losses and weightings that say that they are functions of p_y alone."""
+os.environ["ROBUSTDL_FORMAT"] = "usual"  # what a probe finds on a machine at work would differ from test to test
 ALONE = [spec for spec in SPECS if not meta(spec, "knows_batch")]
 """What an example is taught by these does not depend on the others of its batch."""
 
@@ -109,10 +111,7 @@ def fleets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def fleet(fleets: Any) -> Any:
-    """The cluster with a scheduler and two workers, whatever the test before has killed.
-
-    A test may take 180 seconds, for the machine may be at other work.
-    """
+    """The cluster with a scheduler and two workers, whatever the test before has killed; 180 seconds for a test."""
     fleets.ensure()
     with fleets.limited(180):
         yield fleets

@@ -71,9 +71,9 @@ class Fleet:
         self.scheduler = self.start("scheduler", "--port", str(self.port))
         wait_for(lambda: listens(self.port))
 
-    def worker(self, *words: str, threads: int = 1) -> "subprocess.Popen[bytes]":
+    def worker(self, *words: str) -> "subprocess.Popen[bytes]":
         scratch = ("--local-directory", str(self.folder), "--death-timeout", "60")
-        return self.start("worker", self.address, "--no-nanny", "--nthreads", str(threads), *scratch, *words)
+        return self.start("worker", self.address, "--no-nanny", "--nthreads", "1", *scratch, *words)
 
     def start(self, kind: str, *words: str) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *words, *QUIET]

@@ -21,17 +21,19 @@ SHAPE = (1, 8, 8)
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROBUSTDL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("ROBUSTDL_FORMAT")
 
 
 def speeds(monkeypatch: pytest.MonkeyPatch, **found: float) -> list[Format]:
     """Let a probe measure what is given, by layout and type of number; return the list of what was tried."""
     tried: list[Format] = []
 
-    def measured(cfg: Any, form: Format, *_: Any) -> float:
-        tried.append(form)
-        return found.get(f"{form.layout}_{form.precision}_{form.threads}", found.get("others", 100.0))
+    def measured(cfg: Any, forms: list[Format], *_: Any) -> dict[str, float]:
+        tried.extend(forms)
+        names = {formats._name(form): f"{form.layout}_{form.precision}_{form.threads}" for form in forms}
+        return {name: found.get(word, found.get("others", 100.0)) for name, word in names.items()}
 
-    monkeypatch.setattr(formats, "_speed", measured)
+    monkeypatch.setattr(formats, "_speeds", measured)
     return tried
 
 
@@ -60,10 +62,18 @@ def test_each_layout_number_and_count_of_threads_is_tried_once(monkeypatch: pyte
 
 def test_another_format_is_chosen_only_where_it_is_clearly_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     with on_threads(1):
-        speeds(monkeypatch, others=100.0, contiguous_float32_1=115.0)
+        speeds(monkeypatch, others=100.0, contiguous_float32_1=129.0)
         assert chosen() == Format("channels_last", "float32", 1)
-        speeds(monkeypatch, others=100.0, contiguous_bfloat16_1=125.0, channels_last_bfloat16_1=121.0)
+        speeds(monkeypatch, others=100.0, contiguous_bfloat16_1=135.0, channels_last_bfloat16_1=131.0)
         assert chosen(model="resnet14") == Format("contiguous", "bfloat16", 1)
+
+
+def test_nothing_is_tried_where_the_usual_format_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = speeds(monkeypatch, others=50.0, contiguous_float32_1=100.0)
+    monkeypatch.setenv("ROBUSTDL_FORMAT", "usual")
+    with on_threads(1):
+        assert chosen() == Format("channels_last", "float32", 1)
+    assert tried == []
 
 
 def test_one_thread_is_taken_where_two_are_slower(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +119,10 @@ def test_a_cache_that_cannot_be_written_is_gone_without(monkeypatch: pytest.Monk
 def test_a_probe_measures_and_leaves_generator_and_threads_as_they_were() -> None:
     torch.manual_seed(3)
     state, threads = torch.get_rng_state(), torch.get_num_threads()
-    assert formats._speed(smoke(), Format(threads=1), SHAPE, 10) > 10
+    forms = [Format(threads=1), Format("contiguous", "bfloat16", 2)]
+    found = formats._speeds(smoke(), forms, SHAPE, 10)
+    assert list(found) == ["channels_last float32 1", "contiguous bfloat16 2"]
+    assert min(found.values()) > 10
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
 

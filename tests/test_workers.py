@@ -150,10 +150,8 @@ def test_a_worker_that_is_killed_costs_no_run_and_none_is_there_twice(
     assert [run.provenance["threads"] for run in store.all_runs(shared)] == [1] * 4
 
 
-def test_a_scheduler_that_is_killed_and_comes_back_costs_no_run(
-    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its workers end with it; those that come with the next one train what is lacking, on two threads here."""
+def test_a_scheduler_that_is_killed_and_comes_back_costs_no_run(fleet: Fleet, tmp_path: Path) -> None:
+    """Its workers end with it; those that come with the next one train what is lacking."""
     register_waiting(tmp_path / "marks")
     runs, shelf = configs("cce", "waiting", seeds=(0, 1)), tmp_path / "shelf"
 
@@ -163,20 +161,17 @@ def test_a_scheduler_that_is_killed_and_comes_back_costs_no_run(
         (tmp_path / "marks" / "go").touch()
         fleet.stop()
         fleet.start_scheduler()
-        fleet.workers = [fleet.worker(threads=2), fleet.worker(threads=2)]
+        fleet.ensure()
 
     with meanwhile(restart):
         sweep(fleet, runs, shelf)
     assert_complete(runs, shelf)
-    assert {run.provenance["threads"] for run in store.all_runs(shelf)} == {1, 2}
-    fleet.stop_workers()
 
 
 def test_a_scheduler_that_stays_away_is_a_sweep_that_failed_and_says_what_is_kept(
     fleet: Fleet, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "RECONNECT_WITHIN", 2.0)
-    monkeypatch.setattr(cluster, "CONNECT_WITHIN", 1.0)
     register_waiting(tmp_path / "marks")
 
     def end() -> None:
@@ -190,15 +185,10 @@ def test_a_scheduler_that_stays_away_is_a_sweep_that_failed_and_says_what_is_kep
     fleet.stop()
 
 
-def test_a_run_that_fails_costs_itself_alone_and_is_tried_once(fleet: Fleet, tmp_path: Path) -> None:
-    def hollow(values: torch.Tensor) -> torch.Tensor:
-        with (tmp_path / "log").open("a") as file:
-            file.write("")
-        return values * float("nan")
-
-    register("hollow", hollow)
+def test_a_run_that_fails_costs_itself_alone(fleet: Fleet, tmp_path: Path) -> None:
+    register("hollow", lambda values: values * float("nan"))
     runs, shelf = configs("hollow", "cce"), tmp_path / "shelf"
-    with pytest.raises(SweepFailed, match=r"hollow on symmetric:0\.4, seed 0: the loss is nan") as caught:
+    with pytest.raises(SweepFailed, match=r"hollow on symmetric:0\.4, seed 0: the loss is not finite") as caught:
         sweep(fleet, runs, shelf)
     assert "kept" in str(caught.value)
     assert_complete(runs[1:], shelf)
@@ -264,6 +254,20 @@ def test_a_run_of_another_draw_is_not_stored(parcel: tuple[RunConfig, dict[str, 
     with pytest.raises(ValueError, match="another draw"):
         workers.unpack(tmp_path / "home", cfg, files)
     assert not store.all_runs(tmp_path / "home")
+
+
+def test_a_run_has_the_threads_of_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "threads", lambda: 3)
+    [cfg], source = configs("cce"), data.load_source("digits")
+    order = workers.Order(
+        lambda cfg, shelf, source: (cfg, torch.get_num_threads()),
+        None,
+        "",
+        workers.version(),
+        {"digits": source.sha256},
+    )
+    assert workers.train(order, cfg) == (3, {})
+    assert torch.get_num_threads() == 1
 
 
 REFUSED = [
