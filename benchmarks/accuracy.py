@@ -21,6 +21,7 @@ from benchmarks.setting import ROOT, cores
 from robustdl_lib import paths, store, summary, train
 from robustdl_lib.config import RunConfig, profile_config
 from robustdl_lib.data import load, load_source
+from robustdl_lib.formats import fastest
 from robustdl_lib.processes import spread
 from robustdl_lib.sources import Source
 
@@ -44,7 +45,8 @@ def one(side: str, profile: str, cfg: RunConfig, source: Source) -> dict[str, An
     if side == "plain":
         reached = plain.test_accuracy(cfg, data, plain.train(cfg, data).model)
     else:
-        reached = float(train.fit(cfg, data).history["test_acc"].iloc[-1])
+        form = fastest(cfg, torch.device("cpu"), data.train.pixels.shape[1:], data.num_classes)
+        reached = float(train.fit(cfg, data, form=form).history["test_acc"].iloc[-1])
     origin = store.provenance(data, torch.device("cpu"), perf_counter() - started)
     said = {"side": side, "profile": profile, "test_acc": round(reached, 6), "run_id": cfg.run_id}
     known = {**cfg.model_dump(), **origin, "torch": origin["versions"]["torch"], **said}

@@ -7,9 +7,11 @@ import torch
 
 from benchmarks import ours
 from benchmarks.setting import Budget, Cell, row, there
-from benchmarks.throughput import OURS, PLAIN, RATE, plainly
+from benchmarks.throughput import PLAIN, RATE, plainly
 from robustdl_lib.data import load, load_source
 
+THREADS, PROCESSES = "ours, threads", "ours, processes"
+"""Runs that share the GPU: threads with a stream and a graph each, as the library has them, or processes."""
 ABSENT = "note: there is no CUDA device here, so the rows of the GPU say that they were not measured"
 
 
@@ -32,14 +34,18 @@ def _sides(cell: Cell, budget: Budget) -> dict[tuple[str, int], Callable[[], tup
         cfg = cell.config(device="cuda")
         return plainly(cfg, load(cfg), workers)[:2]
 
-    def at_once(count: int) -> tuple[int, float]:
-        runs: Sequence[ours.Timed] = ours.sweep(cell.sweep(count, device="cuda"), load_source(cell.dataset), count)
-        return ours.together(runs)
+    def at_once(count: int, run: Callable[..., Sequence[ours.Timed]]) -> tuple[int, float]:
+        return ours.together(run(cell.sweep(count, device="cuda"), load_source(cell.dataset), count))
 
     plain = {
         (side, 1): lambda workers=workers: plainly_on_cuda(workers) for side, workers in zip(PLAIN, (0, 2), strict=True)
     }
-    return plain | {(OURS[0], count): lambda count=count: at_once(count) for count in budget.gpu_at_once}
+    mine = {
+        (side, count): lambda count=count, run=run: at_once(count, run)
+        for side, run in ((THREADS, ours.sharing), (PROCESSES, ours.sweep))
+        for count in budget.gpu_at_once
+    }
+    return plain | mine
 
 
 def _rates(train: Callable[[], tuple[int, float]], repeats: int) -> list[float]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 from unittest.mock import patch
@@ -15,7 +15,8 @@ from benchmarks.setting import shortened
 from robustdl_lib import train
 from robustdl_lib.config import RunConfig
 from robustdl_lib.data import load
-from robustdl_lib.processes import spread
+from robustdl_lib.formats import Format
+from robustdl_lib.processes import beside, spread
 from robustdl_lib.sources import Source
 
 
@@ -57,25 +58,42 @@ class Timed:
         return self.end - self.start
 
 
-def one(cfg: RunConfig, source: Source, everything: bool = False) -> Timed:
+def one(cfg: RunConfig, source: Source, everything: bool = False, form: Format | None = None) -> Timed:
     """Train ``cfg`` by the library's loop and return its times, the loading of the data left out.
 
-    With ``everything`` the run records all that a run records; without, its training steps are all it does.
+    With ``everything`` the run records all that a run records; without, its training steps are all it does. ``form``
+    says how to compute, by default as usual.
     """
-    data = shortened(cfg, load(cfg, source))
     clock = Clock()
     with recorded(clock) if everything else steps_alone():
-        start = perf_counter()
-        train.fit(cfg, data)
-        end = perf_counter()
-    return Timed(start, end, cfg.epochs * len(data.train.rows), **clock.seconds)
+        found = bare(cfg, source, form)
+    return replace(found, **clock.seconds)
+
+
+def bare(cfg: RunConfig, source: Source, form: Format | None = None) -> Timed:
+    """Train ``cfg`` as the loop is just now, and return from when until when, and the images."""
+    data = shortened(cfg, load(cfg, source))
+    start = perf_counter()
+    train.fit(cfg, data, form=form)
+    return Timed(start, perf_counter(), cfg.epochs * len(data.train.rows))
 
 
 def sweep(
-    cfgs: Sequence[RunConfig], source: Source, at_once: int, threads: int = 1, everything: bool = False
+    cfgs: Sequence[RunConfig],
+    source: Source,
+    at_once: int,
+    threads: int = 1,
+    everything: bool = False,
+    form: Format | None = None,
 ) -> list[Timed]:
     """Train several configurations as a sweep does, ``at_once`` processes of ``threads`` threads at a time."""
-    return list(spread(one, [(cfg, source, everything) for cfg in cfgs], at_once, threads))
+    return list(spread(one, [(cfg, source, everything, form) for cfg in cfgs], at_once, threads))
+
+
+def sharing(cfgs: Sequence[RunConfig], source: Source, at_once: int) -> list[Timed]:
+    """Train the steps of several configurations as a sweep on a GPU does, ``at_once`` threads of this process."""
+    with steps_alone():
+        return list(beside(bare, [(cfg, source) for cfg in cfgs], at_once))
 
 
 def together(runs: Sequence[Timed]) -> tuple[int, float]:

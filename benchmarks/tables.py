@@ -43,6 +43,15 @@ def throughput(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def formats(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return forward and backward passes by layout, type of number and threads, beside the usual format, the first."""
+    found = rows[rows["part"] == "format"].reset_index(drop=True)
+    usual = found.groupby(KEYS, sort=False)["value"].transform("first")
+    shown = found[[*KEYS, "side"]].rename(columns={"dataset": "data", "model": "network", "side": "format"})
+    shown["data"] = shown["data"].map(lambda name: LABELS.get(name, name))
+    return shown.assign(**{RATE: found["value"].map(number), "times": (found["value"] / usual).map(number)})
+
+
 def dynamics(rows: pd.DataFrame) -> pd.DataFrame:
     """Return what metrics, p_y and histograms take, and what the inference passes take."""
     wide = _wide(rows, "dynamics", [*KEYS])
@@ -144,6 +153,7 @@ def _named(wide: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
 
 TABLES: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
     "throughput": ("Training images per second", throughput),
+    "formats": ("Formats tried, forward and backward passes on one thread", formats),
     "dynamics": ("What recording takes of an epoch", dynamics),
     "memory": ("Memory of one run", memory),
     "many": ("Many runs", many),
@@ -154,5 +164,5 @@ TABLES: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
     "gpu": ("On a GPU", gpu),
 }
 """The tables of a machine, in order: their titles, and what makes them."""
-PARTS = {"whole": "whole data", "ceilings": "ceiling"}
+PARTS = {"formats": "format", "whole": "whole data", "ceilings": "ceiling"}
 """The part of the rows that a table shows, where it has another name."""

@@ -5,11 +5,13 @@ from time import perf_counter
 from typing import Any
 
 import pandas as pd
+import torch
 
 from benchmarks import ours, plain
 from benchmarks.setting import Budget, Cell, cores, row, shortened, there
 from robustdl_lib.config import RunConfig
 from robustdl_lib.data import Data, load, load_source
+from robustdl_lib.formats import Format, candidates, measure, pick, usual
 from robustdl_lib.processes import on_threads
 from robustdl_lib.sources import Source
 
@@ -33,7 +35,8 @@ def rows(budget: Budget) -> Iterator[dict[str, Any]]:
 
 def compare(cell: Cell, source: Source, repeats: int) -> list[dict[str, Any]]:
     """Return the rows of one cell: every side warmed up, then measured in turn, ``repeats`` times."""
-    many, sides = cores(), _sides(cell, source)
+    many, speeds = cores(), formats_tried(cell, source)
+    sides = _sides(cell, source, pick(speeds, next(iter(speeds))))
     rates: dict[str, list[float]] = {name: [] for name in sides}
     shares: dict[str, list[float]] = {"dynamics": [], "inference": []}
     for repeat in range(-1, repeats):  # the first round warms up: processes start, kernels are chosen
@@ -49,10 +52,19 @@ def compare(cell: Cell, source: Source, repeats: int) -> list[dict[str, Any]]:
         row("throughput", RATE, "1/s", rates[name], side=name, at_once=count, threads=each, **where)
         for name, (count, each) in threads.items()
     ]
+    found += [row("format", RATE, "1/s", [rate], side=form.words, **where) for form, rate in speeds.items()]
     return found + [
         row("dynamics", f"{name}, share of an epoch", "%", shares[name], side=OURS[1], at_once=many, **where)
         for name in shares
     ]
+
+
+def formats_tried(cell: Cell, source: Source) -> dict[Format, float]:
+    """Return forward and backward passes, in images a second, by format on one thread; the usual format first."""
+    cfg = cell.config()
+    with on_threads(1):
+        forms = candidates(cfg, usual(cfg, torch.device("cpu")))
+        return measure(cfg, forms, source.images.shape[1:], len(source.classes))
 
 
 def ratio(table: pd.DataFrame, dataset: str, model: str, side: str = OURS[0]) -> dict[str, float]:
@@ -75,14 +87,19 @@ def faster(rates: "pd.Series[float]") -> str:
     return str(rates.loc[list(PLAIN)].idxmax())
 
 
-def _sides(cell: Cell, source: Source) -> dict[str, Callable[[], tuple[int, float, Sequence[ours.Timed]]]]:
-    """Return each side as a function that trains a repetition and returns images, seconds and the library's runs."""
+def _sides(
+    cell: Cell, source: Source, form: Format
+) -> dict[str, Callable[[], tuple[int, float, Sequence[ours.Timed]]]]:
+    """Return each side as a function that trains a repetition and returns images, seconds and the library's runs.
+
+    Ours computes in ``form``, which a sweep would choose by itself.
+    """
     many, cfg = cores(), cell.config()
     data = shortened(cfg, load(cfg, source))
 
     def swept(count: int, everything: bool) -> Callable[[], tuple[int, float, Sequence[ours.Timed]]]:
         def train() -> tuple[int, float, Sequence[ours.Timed]]:
-            runs = ours.sweep(cell.sweep(count), source, count, everything=everything)
+            runs = ours.sweep(cell.sweep(count), source, count, everything=everything, form=form)
             return *ours.together(runs), runs
 
         return train

@@ -38,6 +38,11 @@ class Format:
     precision: Literal["float32", "bfloat16"] = "float32"
     threads: int = 1
 
+    @property
+    def words(self) -> str:
+        """The format as a name, such as ``channels_last float32 1``."""
+        return f"{self.layout} {self.precision} {self.threads}"
+
     def prepare(self, model: nn.Module) -> nn.Module:
         """Return ``model`` with its weights in this layout."""
         return model.to(memory_format=LAYOUTS[self.layout])
@@ -70,13 +75,19 @@ def fastest(cfg: RunConfig, device: torch.device, shape: Sequence[int], num_clas
         return plain
     place, key = paths.cache() / "formats.json", _key(cfg, plain, shape)
     kept = _kept(place)
-    if kept.get(key, {}).get("chosen") not in map(_name, candidates(cfg, plain)):
-        speeds = _speeds(cfg, candidates(cfg, plain), shape, num_classes)
-        best = max(speeds, key=lambda name: speeds[name])
-        chosen = best if speeds[best] > GAIN * speeds[_name(plain)] else _name(plain)
-        kept |= {key: {"chosen": chosen, "images_per_second": speeds}}
+    forms = {form.words: form for form in candidates(cfg, plain)}
+    if kept.get(key, {}).get("chosen") not in forms:
+        speeds = measure(cfg, list(forms.values()), shape, num_classes)
+        measured = {form.words: speed for form, speed in speeds.items()}
+        kept |= {key: {"chosen": pick(speeds, plain).words, "images_per_second": measured}}
         _keep(place, kept)
-    return next(form for form in candidates(cfg, plain) if _name(form) == kept[key]["chosen"])
+    return forms[kept[key]["chosen"]]
+
+
+def pick(speeds: dict[Format, float], plain: Format) -> Format:
+    """Return the format with the largest speed, or the ``plain`` one where none is :data:`GAIN` times as fast."""
+    best = max(speeds, key=lambda form: speeds[form])
+    return best if speeds[best] > GAIN * speeds[plain] else plain
 
 
 def candidates(cfg: RunConfig, plain: Format) -> list[Format]:
@@ -125,7 +136,7 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _speeds(cfg: RunConfig, forms: list[Format], shape: Sequence[int], num_classes: int) -> dict[str, float]:
+def measure(cfg: RunConfig, forms: Sequence[Format], shape: Sequence[int], num_classes: int) -> dict[Format, float]:
     """Return training images a second by format: forward and backward passes over random images, the fastest of a few.
 
     The formats take turns, so that what else the machine does meanwhile meets them all.
@@ -139,7 +150,7 @@ def _speeds(cfg: RunConfig, forms: list[Format], shape: Sequence[int], num_class
                 with on_threads(form.threads):
                     step()
                 times[form] += [time.perf_counter() - started] * (turn > 0)
-    return {_name(form): round(PROBED / min(found), 1) for form, found in times.items()}
+    return {form: round(PROBED / min(found), 1) for form, found in times.items()}
 
 
 def _step(cfg: RunConfig, form: Format, shape: Sequence[int], num_classes: int) -> Callable[[], None]:
@@ -148,10 +159,6 @@ def _step(cfg: RunConfig, form: Format, shape: Sequence[int], num_classes: int) 
         model = form.prepare(models.build(cfg.model, num_classes=num_classes, in_channels=shape[0]))
         images, labels = torch.rand(PROBED, *shape), torch.zeros(PROBED, dtype=torch.long)
     return lambda: cross_entropy(form.logits(model, images), labels).backward()
-
-
-def _name(form: Format) -> str:
-    return f"{form.layout} {form.precision} {form.threads}"
 
 
 def _key(cfg: RunConfig, plain: Format, shape: Sequence[int]) -> str:

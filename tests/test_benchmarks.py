@@ -126,6 +126,13 @@ def test_time_inside_counts_once() -> None:
     assert clock.seconds["outer"] < clock.seconds["inner"]
 
 
+def test_runs_that_share_a_process_are_timed_like_the_others() -> None:
+    source = load_source("digits")
+    found = ours.sharing(CELL.sweep(2), source, 2)
+    assert [run.images for run in found] == [ours.one(CELL.config(), source).images] * 2
+    assert train.logits_of.__name__ == "logits_of"
+
+
 def test_several_runs_take_from_the_first_start_to_the_last_end() -> None:
     assert ours.together([ours.Timed(10.0, 14.0, 100), ours.Timed(11.0, 16.0, 100)]) == (200, 6.0)
 
@@ -176,7 +183,11 @@ def test_the_rows_of_a_comparison_are_complete(compared: pd.DataFrame) -> None:
     assert tuple(compared.columns) == setting.COLUMNS
     rated = compared[compared["part"] == "throughput"]
     assert set(rated["side"]) == {*throughput.OURS, throughput.SINGLE, *throughput.PLAIN}
-    assert set(compared["repeats"]) == {2}
+    assert set(compared.loc[compared["part"] != "format", "repeats"]) == {2}
+    tried = compared[compared["part"] == "format"]
+    assert tried["side"].iloc[0] == "channels_last float32 1"
+    assert len(tried) == 4
+    assert tables.formats(compared)["times"].iloc[0] == "1"
     assert (compared["value"] > 0).all()
     assert (compared["low"] <= compared["value"]).all()
     assert (compared["value"] <= compared["high"]).all()
@@ -214,7 +225,7 @@ def test_without_cuda_the_rows_of_the_gpu_are_there_and_empty(monkeypatch: pytes
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     found = pd.DataFrame(gpu.rows(TINY))
     assert capsys.readouterr().out.count("\n") == 1
-    assert len(found) == 2 + len(TINY.gpu_at_once)
+    assert len(found) == 2 + 2 * len(TINY.gpu_at_once)
     assert found["value"].isna().all()
     assert set(tables.gpu(found)[throughput.RATE]) == {tables.ABSENT}
 

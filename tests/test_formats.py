@@ -28,12 +28,11 @@ def speeds(monkeypatch: pytest.MonkeyPatch, **found: float) -> list[Format]:
     """Let a probe measure what is given, by layout and type of number; return the list of what was tried."""
     tried: list[Format] = []
 
-    def measured(cfg: Any, forms: list[Format], *_: Any) -> dict[str, float]:
+    def measured(cfg: Any, forms: list[Format], *_: Any) -> dict[Format, float]:
         tried.extend(forms)
-        names = {formats._name(form): f"{form.layout}_{form.precision}_{form.threads}" for form in forms}
-        return {name: found.get(word, found.get("others", 100.0)) for name, word in names.items()}
+        return {form: found.get(form.words.replace(" ", "_"), found.get("others", 100.0)) for form in forms}
 
-    monkeypatch.setattr(formats, "_speeds", measured)
+    monkeypatch.setattr(formats, "measure", measured)
     return tried
 
 
@@ -120,8 +119,8 @@ def test_a_probe_measures_and_leaves_generator_and_threads_as_they_were() -> Non
     torch.manual_seed(3)
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     forms = [Format(threads=1), Format("contiguous", "bfloat16", 2)]
-    found = formats._speeds(smoke(), forms, SHAPE, 10)
-    assert list(found) == ["channels_last float32 1", "contiguous bfloat16 2"]
+    found = formats.measure(smoke(), forms, SHAPE, 10)
+    assert list(found) == forms
     assert min(found.values()) > 10
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
