@@ -5,7 +5,6 @@ and adds a row to ``benchmarks/results/accuracy_<profile>.csv`` the moment a run
 """
 
 import csv
-import os
 from collections.abc import Iterator, Sequence
 from math import sqrt
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 
 from benchmarks import plain
 from benchmarks.setting import ROOT, cores
-from robustdl_lib import paths, store, summary, train
+from robustdl_lib import paths, store, style, summary, train
 from robustdl_lib.config import RunConfig, profile_config
 from robustdl_lib.data import load, load_source
 from robustdl_lib.formats import fastest
@@ -133,16 +132,9 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 
 def _add(path: Path, row: dict[str, Any]) -> None:
-    """Add a row and push it to the disk, so that whatever happens next cannot take it away."""
-    kept = [*_read(path), row]
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(kept)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    """Add a row: the file is the old one or the new one at any time."""
+    rows = pd.DataFrame([*_read(path), row], columns=list(COLUMNS))
+    style.write({path.name: rows.to_csv(index=False, lineterminator="\n").encode()}, path.parent)
 
 
 if __name__ == "__main__":

@@ -291,9 +291,9 @@ def _trained(
     every: float,
 ) -> store.Run:
     """Train and store a run, whatever the store holds; a checkpoint of it is used, and removed when it is over."""
-    started, data = perf_counter(), load(cfg, source)
+    started, data, device = perf_counter(), load(cfg, source), resolve_device(cfg.device)
     store.keep_noise(shelf, cfg, data)
-    form = fastest(cfg, resolve_device(cfg.device), data.train.pixels.shape[1:], data.num_classes)
+    form = fastest(cfg, device, data.train.pixels.shape[1:], data.num_classes)
     with on_threads(form.threads):
         checkpoint = _checkpoint(cfg, shelf, data, form, every, started)
         try:
@@ -301,7 +301,7 @@ def _trained(
         except TrainingFailed:
             checkpoint.remove()  # it could only fail again
             raise
-        provenance = store.provenance(data, resolve_device(cfg.device), checkpoint.seconds())
+        provenance = store.provenance(data, device, checkpoint.seconds())
     run = store.save(shelf, cfg, trained.history, trained.p_y, {**provenance, "format": asdict(form)})
     checkpoint.remove()
     return run
