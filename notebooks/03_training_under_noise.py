@@ -153,7 +153,7 @@ ends.loc[specs].rename(index=lambda spec: METHODS.parse(spec).label).rename_axis
 #   figure, after 100,000 iterations, their average $p_y$ is about 0.75; here are some 500 iterations. The damage is
 #   done earlier: a wrong label needs only to be the *largest* probability.
 # - **Boot-soft and ProSelfLC hold more wrong labels above 0.9 than CCE does.** They reward confidence, in what is
-#   memorised too ([notebook 04](04_target_modification.ipynb)).
+#   memorised too ([notebook 07](07_target_modification.ipynb)).
 # - **MAE gives up clean labels**: its clean examples are in two piles, at 1 and at 0, with little between.
 
 # %% [markdown]
@@ -225,14 +225,14 @@ stopping.rename_axis("points").round(1)
 # %% [markdown]
 # ## Why: where the emphasis lies
 #
-# [Notebook 02](02_emphasis_density.ipynb) draws the weight $w(p_y)$ of each method, normalised, as an emphasis
+# [Notebook 05](05_emphasis_density.ipynb) draws the weight $w(p_y)$ of each method, normalised, as an emphasis
 # density. CCE's mode is $\psi = 0$: it looks hardest at the examples with the smallest $p_y$, and those are the wrong
 # labels. GCE, MSE and DM put their mode at a middling $p_y$.
 #
 # The stored histograms allow a direct measurement. Take the moment at which CCE is at its best, with its actual $p_y$
 # of clean and of wrong labels, and let each method weigh these examples: **what share of the whole emphasis falls on
 # the wrong labels?** (Methods that change the target do more than weigh; they have
-# [notebook 04](04_target_modification.ipynb).)
+# [notebook 07](07_target_modification.ipynb).)
 
 # %%
 base = noisy[noisy["method"] == ("cce" if "cce" in specs else specs[0])]

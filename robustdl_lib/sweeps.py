@@ -46,7 +46,7 @@ SEEDS_OF = {"small": (0,)}
 """The seeds of such a profile; the others take all."""
 WORKED_NOISES = ("asymmetric:0.4", "instance:0.4")
 WORKED_METHODS = ("cce", "gce", "dm", "proselflc")
-"""What docs/SETTINGS.md and notebook 12 show on the digits."""
+"""What docs/SETTINGS.md and notebook 14 show on the digits."""
 
 
 class SweepFailed(RuntimeError):

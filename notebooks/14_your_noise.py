@@ -28,7 +28,7 @@ jobs: int = 0  # processes at a time; 0: one a core; in [0, 1024]
 # To change a word, change the cell above, or leave the file alone and say
 #
 # ```
-# .venv/bin/python -m robustdl_lib notebook notebooks/12_your_noise.py mine.ipynb -p noise instance:0.4 -p methods "cce dm"
+# .venv/bin/python -m robustdl_lib notebook notebooks/14_your_noise.py mine.ipynb -p noise instance:0.4 -p methods "cce dm"
 # make figures NOISE=instance:0.4 METHODS="cce dm" EPOCHS=25
 # ```
 #
@@ -111,7 +111,7 @@ plots.FIGURES["fitting"](runs)
 # %% [markdown]
 # ## Emphasis and noise
 #
-# The emphasis mode $\psi$ is the $p_y$ at which a method looks hardest ([notebook 02](02_emphasis_density.ipynb)). The
+# The emphasis mode $\psi$ is the $p_y$ at which a method looks hardest ([notebook 05](05_emphasis_density.ipynb)). The
 # talk's slide 23 says that more noise wants a larger mode. Wrong labels that agree with each other are another matter:
 # the network comes to find them probable, and no weighting by $p_y$ tells them from clean ones. Methods that turn the
 # direction of the gradient have no mode of their own; theirs is that of the loss they rest on.
@@ -170,4 +170,4 @@ if config.noise == "asymmetric:0.4" and config.dataset == "digits":
 # 4. Compare `symmetric:0.4` with `symmetric_all:0.4`: which is the easier noise, and by how many points of margin?
 # 5. Give the same noise a budget of 10, 50 and 200 epochs. Which method's order changes?
 # 6. Point `dataset` at a folder of your own images. Does any method beat CCE without added noise (`none`)? If so, your
-#    labels may be wrong: see [notebook 11](11_data_centric.ipynb).
+#    labels may be wrong: see [notebook 13](13_data_centric.ipynb).

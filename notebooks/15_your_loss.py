@@ -67,7 +67,7 @@ for alpha in ("2", "1", "0", "-2", "-inf"):
     print(f"alpha = {alpha:>4}: L = {loss},  w = {sp.factor(weight)},  psi = {barron[spec]:.4f}")
 
 # %% [markdown]
-# With $\alpha = 2$ it is MSE up to a factor. Notebook 07 sets this family and Hampel's three-part loss among robust
+# With $\alpha = 2$ it is MSE up to a factor. Notebook 16 sets this family and Hampel's three-part loss among robust
 # statistics. The general loss and Hampel's have no closed form of $\psi$: the lens finds it from autograd.
 #
 # ## More than p_y
@@ -167,7 +167,7 @@ report
 
 # %% [markdown]
 # The Brier score looks like MSE on paper. It is not in the family: what the *other* classes do changes its step (errata,
-# notebook 08). The third one is, and it listens a little less to contradicted labels than CCE does.
+# notebook 17). The third one is, and it listens a little less to contradicted labels than CCE does.
 #
 # From the command line, with a figure, for a function in a file: `python -m robustdl_lib inspect my_loss.py:my_loss`. What
 # that prints for GCE:
@@ -188,7 +188,7 @@ lens_plots.atlas(lens.atlas_rows(progress=progress))
 
 # %% [markdown]
 # The upper rows move the emphasis to the right; the targets (LS to pseudo-labels) leave it nearly where CCE has it. They act
-# by turning the *direction*, which this figure cannot show; notebook 06 draws it. The table says by how much:
+# by turning the *direction*, which this figure cannot show; notebook 08 draws it. The table says by how much:
 
 # %% tags=["nbval-ignore-output"]
 table = lens.table(num_classes=num_classes, progress=progress).drop(columns=["formula", "source"]).set_index("method")

@@ -98,7 +98,7 @@ print("two predictions with the same p_y, label 0:", alike.tolist())
 #
 # *Sources: talk, DM; IMAE. Verdict derived here.*
 #
-# $w = 2 p (1-p)\,|L'(p)|$ ([notebook 01](01_example_weighting.ipynb)). The talk and DM take $L = 1 - p$; IMAE takes the
+# $w = 2 p (1-p)\,|L'(p)|$ ([notebook 04](04_example_weighting.ipynb)). The talk and DM take $L = 1 - p$; IMAE takes the
 # whole distance $\sum_j |q_j - p_j| = 2 (1 - p)$. Autograd is asked about the latter, written over all classes.
 
 # %%
@@ -164,12 +164,12 @@ readings.rename_axis("lam").round(4)
 
 # %% [markdown]
 # $1/\lambda$ leaves $[0, 1]$ for $\lambda < 1$. And $f'' < 0$ at $\psi$, so for $\beta < 0$ the same point is where the
-# weight is *smallest*; at $\beta = 0$ there is no mode. [Notebook 02](02_emphasis_density.ipynb) takes it from here.
+# weight is *smallest*; at $\beta = 0$ there is no mode. [Notebook 05](05_emphasis_density.ipynb) takes it from here.
 #
 # ### 4. The loss that DM does not have
 #
 # *Sources: talk ("is a loss function necessary?"), DM. Verdict derived here, in full in [notebook
-# 01](01_example_weighting.ipynb).*
+# 01](04_example_weighting.ipynb).*
 #
 # A loss with DM's weight would be $L(p) = \int_p^1 \frac{w(s)}{2 s (1-s)} ds$. $w(s) / (2s)$ tends to $1/2$ at $s = 1$,
 # not to 0, so the integral diverges, for every $p$. The norm of the derivative there is still $w = 1$, along $(p -
@@ -321,14 +321,14 @@ found.set_axis(["rest shared alike", "rest uneven"]).round(3)
 # %% [markdown]
 # At the same $p_y$ NCE's gradient has two norms and two directions; it lowers the other logits nearly alike, whatever
 # they have. A weight curve drawn for it (the library shares the rest alike) is one slice of many. [Notebook
-# 06](06_direction_and_magnitude.ipynb) measures how far each method is from the family.
+# 06](08_direction_and_magnitude.ipynb) measures how far each method is from the family.
 #
 # ## Targets
 #
 # ### 9. Does the gradient flow through the target?
 #
 # *Sources: ProSelfLC and its code; arXiv 2207.00118 (detached, $T < 1$). Verdict derived here; the algebra is in
-# [notebook 04](04_target_modification.ipynb).*
+# [notebook 07](07_target_modification.ipynb).*
 #
 # Bootstrapping, the confidence penalty (CP) and ProSelfLC put the learner's own $p$ into the target. The code of CVPR
 # 2021 detaches $\epsilon$ only; other codes detach the target. With a detached target at temperature 1, all three have
@@ -653,7 +653,7 @@ pd.concat({"accuracy (%)": table, "rank": rank}, axis=1)
 # | $p_i$ | the papers: $p_y$ of example $i$ | elsewhere the probability of class $i$ |
 #
 # Three of them in numbers: MSE on the residual $x = 1 - p$ has a constant weight in robust statistics and a curve here
-# ([notebook 07](07_robust_statistics.ipynb)); one and the same value of $T$ and $\beta$ switches one method off and not
+# ([notebook 16](16_robust_statistics.ipynb)); one and the same value of $T$ and $\beta$ switches one method off and not
 # the other.
 
 # %%
@@ -703,4 +703,4 @@ assert np.round(readings["1 / lam"], 4).tolist() == [2, 1, 0.5]
 # 3. In entry 5, for which distribution of $p_y$ over the batch do integral and batch sum agree for *every* weighting, and for which others do they agree for DM with $\lambda = 1$, $\beta = 8$?
 # 4. SCE's mode is $\frac12 - \frac{a}{2 b |A|}$ where that is positive. Which $a/b$ moves it to that of GCE with $q = 0.7$? Check with `gradients.emphasis_mode`.
 # 5. Entry 16 counts overall rates. Which rate of symmetric noise makes as many labels wrong as asymmetric noise of 0.4 on CIFAR-10, and why is the asymmetric one harder all the same?
-# 6. Find one more: take a method of [notebook 05](05_every_method.ipynb), its paper and a public code of it, and compare the three logit gradients. What kind of disagreement do you find?
+# 6. Find one more: take a method of [notebook 15](15_your_loss.ipynb), its paper and a public code of it, and compare the three logit gradients. What kind of disagreement do you find?

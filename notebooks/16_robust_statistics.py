@@ -208,7 +208,7 @@ grid.round(3)
 #   with $p_y$.
 # - With $\alpha = 1$ and a small $c$, $\psi$ is constant but for the smallest residuals: MAE, with the mode 1/2.
 #
-# So Barron's $\alpha$ does what $\lambda$ does in derivative manipulation ([notebook 02](02_emphasis_density.ipynb)):
+# So Barron's $\alpha$ does what $\lambda$ does in derivative manipulation ([notebook 05](05_emphasis_density.ipynb)):
 # it places the mode, if less directly, since $c$ has a say.
 #
 # ## Which alpha do the data ask for?

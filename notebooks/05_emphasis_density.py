@@ -26,7 +26,7 @@ seed: int = 0  # of the random examples in the checks, in [0, 1000000]
 # %% [markdown]
 # ## From a weight to a density
 #
-# Notebook 01 found that a method $L(p_y)$ acts through its weight $w(p_y)$. Multiply a loss by 2 and $w$ doubles
+# Notebook 04 found that a method $L(p_y)$ acts through its weight $w(p_y)$. Multiply a loss by 2 and $w$ doubles
 # everywhere: that is a larger learning rate, not another view of the examples. The *emphasis density* has no scale
 # (talk, eq. 5):
 #

@@ -221,7 +221,7 @@ flagged = per["mean"].unstack("method").rename_axis("share that is suspect (%)")
 # Out of distribution: nothing to correct, they can only be *ignored*; correcting gives each some digit, and they are most of
 # what stays wrong after DM. Ambiguous: half of them become suspects though their label is right; here it costs little to
 # lose them. With CCE the same rule leaves more than half of the harm, for a wrong label that is learnt by heart is no suspect.
-# [Notebook 11](11_data_centric.ipynb) goes on: better rankings, and what training again gains.
+# [Notebook 13](13_data_centric.ipynb) goes on: better rankings, and what training again gains.
 #
 # ## Missing labels
 #

@@ -57,7 +57,7 @@ pd.DataFrame({"true": true[:10], "given": noisy.labels[:10], "wrong": noisy.misl
 # | $w$ | `weight` | magnitude: the L1 norm $\lVert \partial L/\partial z \rVert_1$ of an example |
 # | $\psi$ | `emphasis_mode` | $\arg\max_{p_y} w$: where the weight is largest |
 # | $\sigma$ | `emphasis_variance` | $E[(w - E\,w)^2]$ over examples: how unequal the weights are |
-# | $h(p_y)$ | `emphasis_density` | $w(p_y) / \int_0^1 w$: the weight's shape (notebook 02) |
+# | $h(p_y)$ | `emphasis_density` | $w(p_y) / \int_0^1 w$: the weight's shape (notebook 05) |
 #
 # Take one example of three classes, labelled 1, which the learner believes to be class 0. Autograd gives each
 # method's derivative; we split it into its L1 norm, the magnitude, and what remains, the direction:
@@ -76,7 +76,7 @@ split.round(4)
 # direction, label 1 up and the others down in proportion to $p$; their magnitudes differ by a factor of up to about 220.
 # The two modified targets point elsewhere: smoothing (LS) pushes the third class up as well, and correction (hard
 # bootstrapping, with a large share to make it plain) pushes up class 0, what the learner believes, and label 1 down.
-# Direction is the subject of notebook 04. From here on: magnitude.
+# Direction is the subject of notebook 07. From here on: magnitude.
 #
 # ## From a loss to a weight
 #
@@ -191,7 +191,7 @@ shape.round(6).map("{:.4g}".format)
 # MAE has the least $\sigma$: its weights are nearly alike. That, says the IMAE paper, is why it underfits. IMAE
 # (improved MAE) keeps the mode of MAE and raises the variance, by $w = \exp(T p_y (1 - p_y))$. On CIFAR-10 with 40 %
 # noise that takes ResNet-56 from 66.9 % to 81.5 % at the end of training (IMAE, Table 6). A constant factor, such as
-# MAE's 2 (it is 4 in the IMAE paper, where $L = 2 (1 - p_y)$), only acts as a learning rate; notebook 02 removes it.
+# MAE's 2 (it is 4 in the IMAE paper, where $L = 2 (1 - p_y)$), only acts as a learning rate; notebook 05 removes it.
 #
 # ## A loss is not necessary for the gradient
 #
