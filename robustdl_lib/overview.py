@@ -20,12 +20,13 @@ from robustdl_lib.summary import final_readings
 LATE = 0.75
 """The share of training done at which a method is described that looks at the time."""
 KEPT = {
-    "EarlyLearning": "predictions, averaged",
-    "SoftLabels": "corrected labels",
-    "Teacher": "a trained teacher",
-    "Shape": "a learned number",
+    "EarlyLearning": ("predictions, averaged", "q", True),
+    "SoftLabels": ("corrected labels", "the kept labels", True),
+    "Teacher": ("a trained teacher", "q, and the teacher's", True),
+    "Shape": ("a learned number", "q", False),
 }
-"""What a method's memory keeps from step to step, in words."""
+"""By a memory's class: what it keeps from step to step, what the target is then, whether that turns the direction."""
+NOTHING = ("nothing", "q", False)
 OUTCOMES = ("last", "sd", "oracle", "selected", "fit_wrong", "corrected")
 
 
@@ -106,13 +107,14 @@ def traits(specs: Sequence[str], *, num_classes: int = 10, progress: float = LAT
     for spec in map(METHODS.parse, specs):
         robust, member = gradients.robustness(str(spec), **context), gradients.family(str(spec), **context).member
         memory = spec.entry.meta.get("memory")
+        keeps, target, turns = KEPT.get(memory.__name__, ("a memory", "q", True)) if memory else NOTHING
         rows.append(
             {
                 "method": spec.label,
-                "target": target_words(spec),
-                "acts on": "magnitude" if member and not memory else "direction too",
+                "target": target if memory else target_words(spec),
+                "acts on": "magnitude" if member and not turns else "direction too",
                 "psi": round(gradients.emphasis_mode(str(spec), **context), 2),
-                "keeps": KEPT.get(memory.__name__, "a memory") if memory else "nothing",
+                "keeps": keeps,
                 "symmetric": _answer(robust.symmetric),
                 "bounded": _answer(robust.bounded),
             }
