@@ -40,7 +40,7 @@ SETTING := --profile '$(PROFILE)' --noise '$(NOISE)' --methods '$(METHODS)' --da
 WHERE := $(if $(JOBS),--jobs '$(JOBS)') $(if $(ENGINE),--engine '$(ENGINE)') $(if $(ADDRESS),--address '$(ADDRESS)')
 NOTEBOOKS := $(basename $(notdir $(sort $(wildcard notebooks/[0-9]*.py))))
 # A run of the small profile takes a quarter of an hour, so its notebooks are those that need the figures' runs alone.
-ABOUT_RUNS := 03_training_under_noise 07_target_modification
+ABOUT_RUNS := 03_training_under_noise 09_proselflc 10_training_dynamics 11_entropy_minimisation 12_summary
 FIGURES_SWEEPS := figures $(if $(filter small,$(PROFILE)),,disguise)
 LIBRARY := $(wildcard robustdl_lib/*.py)
 NAME ?= $(PROFILE)

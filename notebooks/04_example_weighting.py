@@ -76,7 +76,7 @@ split.round(4)
 # direction, label 1 up and the others down in proportion to $p$; their magnitudes differ by a factor of up to about 220.
 # The two modified targets point elsewhere: smoothing (LS) pushes the third class up as well, and correction (hard
 # bootstrapping, with a large share to make it plain) pushes up class 0, what the learner believes, and label 1 down.
-# Direction is the subject of notebook 07. From here on: magnitude.
+# Direction is the subject of notebooks 07 and 08. From here on: magnitude.
 #
 # ## From a loss to a weight
 #
