@@ -21,10 +21,23 @@ from robustdl_lib.registry import METHODS, NOISES, first_error
 FILE = Path(__file__).parent / "claims.csv"
 SETTINGS = ("dm:beta=12,lam=0.5", "ls:eps=0.25", "cp:eps=0.25", "boot_soft:eps=0.5")
 """The knobs of those methods that are not tested at their defaults: what the figures show."""
+LARGEST = "symmetric:0.8"
+"""The largest rate of that sweep."""
+RISE = "mode_rise"
+"""The quantity of a claim about a sweep over noise rates, which :func:`rising` tests."""
 APART = ("noise", "method", "seed", "noise_seed", "device")
 """Fields in which the runs of one profile may differ and still be told of together."""
 Quantity = Literal[
-    "last", "lost", "late", "p_wrong", "clean_acc", "fit_wrong", "corrected", "entropy_clean", "entropy_wrong"
+    "last",
+    "lost",
+    "late",
+    "mode_rise",
+    "p_wrong",
+    "clean_acc",
+    "fit_wrong",
+    "corrected",
+    "entropy_clean",
+    "entropy_wrong",
 ]
 
 
@@ -114,7 +127,27 @@ def tested(ours: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
 
     ours, here: rows of :func:`measures` of the committed reference and of this machine; either may be empty.
     """
-    return pd.DataFrame([_line(claim, claim.values(ours), claim.values(here)) for claim in _own()])
+    return pd.DataFrame(
+        [_line(claim, claim.values(ours), claim.values(here)) for claim in _own() if claim.quantity != RISE]
+    )
+
+
+def rate_rows(shelf: str, profile: str = "quick") -> pd.DataFrame:
+    """Return the rows of a shelf's sweep over noise rates, in which DM's emphasis mode is chosen; none without it."""
+    runs = store.all_runs(paths.shelf(shelf, f"{profile}_noise_rates"))
+    return pd.concat([run.frame() for run in runs], ignore_index=True) if runs else store.no_rows()
+
+
+def rising(ours: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
+    """Return the line of the claim that the emphasis mode rises with the noise rate, or no line without rows.
+
+    ours, here: :func:`rate_rows`. Each seed chooses a DM at each rate by its validation set after the last epoch;
+    the claim's quantity is 100 times psi = lam / (lam + 1) at its noise, less psi on clean labels.
+    """
+    values, theirs = _rises(ours), _rises(here)
+    if not values and not theirs:
+        return pd.DataFrame()
+    return pd.DataFrame([_line(claim, values, theirs) for claim in _own() if claim.quantity == RISE])
 
 
 def exact() -> pd.DataFrame:
@@ -154,6 +187,21 @@ def _line(claim: Claim, ours: list[float], here: list[float]) -> dict[str, Any]:
         "url": urls.get(claim.published, ""),
         "note": claim.note,
     }
+
+
+def _rises(rows: pd.DataFrame) -> list[float]:
+    """Return 100 times psi at :data:`LARGEST` less psi on clean labels, one a seed that has both."""
+    specs = {str(spec): METHODS.parse(str(spec)) for spec in rows["method"].unique()}
+    modes = {name: spec.values["lam"] / (spec.values["lam"] + 1) for name, spec in specs.items() if spec.name == "dm"}
+    chosen = rows[rows["method"].isin(modes) & rows["noise"].isin(["none", LARGEST])]
+    if chosen.empty:
+        return []
+    last = chosen.sort_values("epoch").groupby("run_id").last()
+    best = last.loc[last.groupby(["seed", "noise"])["val_acc"].idxmax()].pivot(
+        index="seed", columns="noise", values="method"
+    )
+    psi = best.reindex(columns=["none", LARGEST]).dropna().map(modes.__getitem__)
+    return [100 * float(value) for value in psi[LARGEST] - psi["none"]]
 
 
 def _exact(row: dict[Any, Any]) -> dict[str, Any]:

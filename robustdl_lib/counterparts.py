@@ -5,6 +5,7 @@ knobs the paper does not state, such as ``ls``, is compared by the best of its s
 were chosen.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ LEAST_MODES = 3
 
 def paper_rows(shelf: str) -> pd.DataFrame:
     """Return a row a run that can be compared, in per cent: :func:`readings` of every folder of :data:`HOMES`."""
-    places = sorted({place for home in HOMES for place in _folders(shelf, home)})
+    places = [place for home in HOMES for place in _folders(shelf, home)]
     runs = [run for place in places for run in store.all_runs(place) if _whole(run)]
     return readings(pd.concat([run.frame() for run in runs], ignore_index=True) if runs else store.no_rows())
 
@@ -131,9 +132,11 @@ def _fits(stated: str, spec: str) -> bool:
     return all(found.values[knob] == value for knob, value in wanted.values.items() if knob not in free)
 
 
-def _folders(shelf: str, home: str) -> list[Any]:
-    place = paths.shelf(shelf, home)
-    return [place, *place.parent.glob(f"{home}_*")]
+def _folders(shelf: str, home: str) -> list[Path]:
+    """Return the folders of a shelf that are named after a profile, moved ones before the committed of their name."""
+    roots = (paths.shelf(shelf, home).parent, paths.shelf(shelf, home, writing=True).parent)
+    names = {folder.name for root in roots for folder in root.glob(f"{home}_*")}
+    return [paths.shelf(shelf, name) for name in sorted({home, *names})]
 
 
 def _whole(run: store.Run) -> bool:

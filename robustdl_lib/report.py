@@ -5,7 +5,6 @@ now), a published number (compared where rows of its data set, network and noise
 committed reference beside this machine's. What was not run is called so and counts for nothing.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,8 @@ SHOWN |= {"here": "here", "difference": "difference", "tolerance": "tolerance", 
 SHOWN |= {"verdict_here": "verdict here"}
 NUMBERS = ("published", "reference", "seeds", "here", "difference", "tolerance")
 DIGITS = {"%": 1, "points": 1, "share": 3, "p": 4, "1": 3}
+ORDER = ("reference", "runs")
+"""Whose rows come first: the committed ones."""
 RED = 3
 """The exit code of ``--strict`` where something is red."""
 Say = Callable[[str], None]
@@ -87,7 +88,8 @@ def assemble(profile: str = "quick", shelf: str = "runs") -> pd.DataFrame:
     papers[1] = papers[1] if shelf == "runs" else papers[1].iloc[:0]
     computed = claims.exact() if shelf == "runs" else claims.exact().assign(here=np.nan, verdict_here=verdicts.NONE)
     tested = claims.tested(claims.measures(ours), claims.measures(here))
-    parts = [tested, computed, counterparts.compared(*papers), machine(ours, here)]
+    rates = [claims.rate_rows(name, profile) if name in ("reference", shelf) else store.no_rows() for name in ORDER]
+    parts = [tested, claims.rising(*rates), computed, counterparts.compared(*papers), machine(ours, here)]
     return pd.concat([part for part in parts if len(part)], ignore_index=True)[list(COLUMNS)]
 
 
@@ -164,20 +166,9 @@ def _aligned(table: pd.DataFrame) -> list[str]:
 
 def _counted(rows: pd.DataFrame) -> str:
     """Say how many lines have which verdict, in the order of verdicts; this machine's where there are any."""
-    told = _tally(rows["verdict"])
+    told = verdicts.counted(rows["verdict"])
     here = rows.loc[rows["verdict_here"] != verdicts.NONE, "verdict_here"]
-    return told + (f"; this machine: {_tally(here)}" if len(here) and set(rows["part"]) != {"exact"} else "")
-
-
-def _tally(found: pd.Series) -> str:
-    counts = Counter(found)
-    known = [*verdicts.GOOD, *verdicts.BAD, *verdicts.OPEN]
-    return ", ".join(f"{counts[name]} {_words(name, counts[name])}" for name in known if counts[name]) or "none"
-
-
-def _words(verdict: str, count: int) -> str:
-    plural = {verdicts.HOLDS: "hold", verdicts.FAILS: "do not hold"}
-    return plural.get(verdict, verdict) if count != 1 else verdict
+    return told + (f"; this machine: {verdicts.counted(here)}" if len(here) and set(rows["part"]) != {"exact"} else "")
 
 
 def _machine(row: dict[Any, Any], found: dict[Any, Any]) -> dict[str, Any]:
@@ -213,7 +204,7 @@ def _facts(rows: pd.DataFrame, profile: str, shelf: str) -> dict[str, str]:
         "profile": f"{profile}: claims and reference are of this profile; published numbers are met by the profile "
         f"{', '.join(counterparts.HOMES)} alone",
         "this machine": "left out" if shelf == "reference" else f"rows for {here} lines",
-        "published numbers": f"{int(rows['part'].isin(['number']).sum())} of {len(published.TITLES)} tables, each with "
-        "its source",
+        "published numbers": f"{int((rows['part'] == 'number').sum())} from "
+        f"{len(published.TITLES) - len(published.EXACT)} tables, each with its source",
         "revision": str(store.code_version()["git_revision"] or "unknown") if shelf == "runs" else "the committed rows",
     }

@@ -22,13 +22,13 @@ KINDS = {
 OPENED = ("claim",)
 """The parts whose groups are unfolded when the page opens; others are where something was compared."""
 HEADS = {
-    "claim": ("claim", "published", "ours", "more than", "tolerance", "here", "verdict"),
+    "claim": ("claim", "published", "ours", "clears by", "tolerance", "here", "verdict"),
     "exact": ("number", "written", "computed", "off by", "tolerance", "here", "verdict"),
     "number": ("number", "published", "ours", "ours less published", "tolerance", "here", "verdict"),
     "machine": ("method", "published", "reference", "here less reference", "tolerance", "here", "verdict"),
 }
 READING = {
-    "claim": "Differences in points, mean over seeds, subtracted seed by seed. “More than” is by how much ours exceeds "
+    "claim": "Differences in points, mean over seeds, subtracted seed by seed. “Clears by” is how far ours exceeds "
     "what the claim asks for. It holds where that is more than the tolerance, which is what chance can do to a mean of "
     "so few seeds (Student’s t, 95 %, one side); within the tolerance it is called within the spread. The published "
     "difference is of another data set and network: compare signs, not sizes.",
@@ -73,7 +73,10 @@ def _part(part: str, title: str, rows: pd.DataFrame) -> str:
 
 def _group(part: str, name: str, rows: pd.DataFrame) -> str:
     counts = rows["verdict"].value_counts(sort=False)
-    tags = "".join(f'<span class="tag {_kind(word)}">{count} {escape(word)}</span>' for word, count in counts.items())
+    tags = "".join(
+        f'<span class="tag {_kind(word)}">{count} {escape(verdicts.said(word, count))}</span>'
+        for word, count in counts.items()
+    )
     compared = (rows["verdict"].map(_kind) != "open").any()
     unfolded = part in OPENED or (compared and part != "exact") or (rows["verdict"].map(_kind) == "bad").any()
     head = "".join(f'<th scope="col">{escape(word)}</th>' for word in HEADS[part])

@@ -32,7 +32,7 @@ ROOM = 0.085
 def compared_rows() -> pd.DataFrame:
     """Return the committed rows of :func:`published_against_ours`, a row a method of an order and a published number.
 
-    Columns panel, spec, label, published, ours, spread (standard deviation over seeds), tolerance, verdict, in per cent.
+    Columns panel, spec, label, published, ours, spread (deviation over seeds), tolerance, verdict; in per cent.
     """
     runs = claims.measures(claims.profile_rows("reference"))
     parts = [_order(panel, table, noise, runs) for panel, (table, noise, _) in ORDERS.items()]

@@ -4,7 +4,8 @@ Seeds are few, so a spread is that of Student's t: what chance could do to the m
 """
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy.stats import t as student
@@ -70,3 +71,18 @@ def of_published(values: Sequence[float], scale: float = 1.0) -> float:
     """
     width = half_width(values)
     return max(REPEATS * scale, 0.0 if math.isnan(width) else width)
+
+
+def counted(found: Iterable[str]) -> str:
+    """Return how many lines have which verdict, in words: good ones, bad, open.
+
+    found: a verdict a line, :data:`NONE` being no verdict; the word none where there is no other.
+    """
+    counts = Counter(found)
+    known = (verdict for verdict in (*GOOD, *BAD, *OPEN) if counts[verdict])
+    return ", ".join(f"{counts[verdict]} {said(verdict, counts[verdict])}" for verdict in known) or "none"
+
+
+def said(verdict: str, count: int) -> str:
+    """Return a verdict as it follows a number: 1 holds, 2 hold."""
+    return {HOLDS: "hold", FAILS: "do not hold"}.get(verdict, verdict) if count != 1 else verdict
