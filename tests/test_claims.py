@@ -160,6 +160,15 @@ def test_the_committed_rows_test_every_claim() -> None:
     assert found.loc[DM_GCE, "verdict"] != verdicts.FAILS
 
 
+def test_orders_that_change_places_lie_within_the_spread_as_the_readme_says() -> None:
+    ours = claims.measures(claims.profile_rows("reference"))
+    found = claims.tested(ours, ours.iloc[:0]).set_index("id")
+    orders = found[found.index.str.startswith("last/") & (found["reference"] < 0)]
+    assert set(orders["verdict"]) <= {verdicts.UNSURE}
+    for first in ("dm-gce", "proselflc-ls", "proselflc-cp"):
+        assert found.loc[f"last/symmetric-0.4/{first}", "reference"] > 0
+
+
 @pytest.mark.parametrize(
     ("column", "text", "words"),
     [
