@@ -22,7 +22,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env figures results executed test notebooks reference studies bench lab docs lock lint clean distclean
+.PHONY: help env figures results report executed test notebooks reference studies bench lab docs lock lint clean distclean
 
 # A misspelt variable would be ignored in silence: NOSIE=symmetric:0.6 must not train the wrong noise.
 VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS ENGINE ADDRESS QUIET BUDGET PYTHON NAME
@@ -75,6 +75,9 @@ figures: env ## Train what is missing, run the notebooks, draw every figure, com
 results: env ## Train what is missing of the sweep and print its headline table
 	@$(RUN) sweep figures $(SETTING) $(WHERE) $(if $(QUIET),--quiet)
 
+report: env ## Compare published numbers and claims, the reference and this machine: a table, csv, a page
+	@$(RUN) report --profile '$(PROFILE)'
+
 executed: $(patsubst %,$(RESULTS)/notebooks/$(NAME)/%.ipynb,$(if $(filter small,$(PROFILE)),$(ABOUT_RUNS),$(NOTEBOOKS)))
 
 $(RESULTS)/notebooks/$(NAME)/%.ipynb: notebooks/%.py $(LIBRARY) $(wildcard $(RESULTS)/runs/$(PROFILE)*) | env
@@ -97,6 +100,7 @@ reference: env ## Train the committed reference anew, redraw its figures and reb
 	@rm -rf '$(RESULTS)/reference/$(or $(PROFILE),quick)' '$(RESULTS)/reference/$(or $(PROFILE),quick)_'*
 	@for sweep in figures disguise relatives worked; do $(RUN) sweep $$sweep --profile '$(PROFILE)' --into reference; done
 	@$(RUN) figures --profile '$(PROFILE)' --shelf reference
+	@$(RUN) report --profile '$(PROFILE)' --shelf reference > /dev/null
 	@$(MAKE) --no-print-directory docs notebooks
 
 studies: env ## Compute the committed studies anew; those of CIFAR need its files in the data root
@@ -124,8 +128,8 @@ lock: env ## Resolve pyproject.toml into requirements.lock anew
 	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --all-extras --upgrade pyproject.toml -o requirements.lock
 
-clean: ## Remove what was made here: runs, executed notebooks, figures (the committed reference stays)
-	@rm -rf '$(RESULTS)/runs' '$(RESULTS)/notebooks' build dist
+clean: ## Remove what was made here: runs, executed notebooks, reports, figures (the committed reference stays)
+	@rm -rf '$(RESULTS)/runs' '$(RESULTS)/notebooks' '$(RESULTS)/report' build dist
 	@find '$(or $(ROBUSTDL_FIGURES),figures)' -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean ## Remove the environment too

@@ -24,6 +24,7 @@ from robustdl_lib import (
     pages,
     paths,
     plots,
+    report_plots,
     simplex_plots,
     split_studies,
     statistics_plots,
@@ -34,6 +35,7 @@ from robustdl_lib import (
 )
 from robustdl_lib import audit as _audit
 from robustdl_lib import explorer as _explorer
+from robustdl_lib import report as _report
 from robustdl_lib.checkpoints import require_interval
 from robustdl_lib.config import PROFILES, ConfigError, RunConfig, profile_config
 from robustdl_lib.data import load
@@ -51,6 +53,7 @@ FIGURE_FILES = (
     simplex_plots,
     statistics_plots,
     dynamics_plots,
+    report_plots,
 )  # importing a file of figures enters them in FIGURES
 
 
@@ -196,6 +199,16 @@ def download(names: tuple[str, ...]) -> None:
 def audit(dataset: str, **options: Any) -> None:
     """Look for wrong labels in DATASET, such as folder:PATH: a ranked csv and a page with pictures of the suspects."""
     _audit.run(dataset, **options, say=click.echo)
+
+
+@app.command()
+@_report.options
+def report(**options: Any) -> None:
+    """Compare what was published, the committed reference and this machine: a table here, as csv and as a page.
+
+    The exit code is 0 whatever the verdicts are, unless --strict is given.
+    """
+    sys.exit(_report.run(**options, say=click.echo))
 
 
 @app.command("list")

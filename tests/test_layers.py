@@ -9,14 +9,14 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "robustdl_lib"
 LAYERS = (
     "registry paths locks downloads",
-    "processes cluster config losses targets weights noise models metrics sources splits image_cache",
+    "processes cluster config losses targets weights noise models metrics sources splits image_cache verdicts",
     "formats digits cifar folders human instance adverse artefacts memories",
-    "data summary objective",
+    "data summary objective published",
     "gradients symbols store checkpoints steps",
-    "train workers frames style lens estimators simplex suspects options dynamics",
+    "train workers frames style lens estimators simplex suspects options dynamics claims counterparts",
     "sweeps studies plots noise_plots lens_plots statistics_plots simplex_plots explorer explorer_plots "
-    "split_plots audit_plots adverse_plots galleries folds audit_page dynamics_plots",
-    "notebooks widgets pages audit split_studies adverse_studies data_studies overview",
+    "split_plots audit_plots adverse_plots galleries folds audit_page dynamics_plots report_page report_plots",
+    "notebooks widgets pages audit split_studies adverse_studies data_studies overview report",
     "cli",
     "__main__",
 )
