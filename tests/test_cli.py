@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -13,27 +12,6 @@ from robustdl_lib import cli, losses, store, summary, sweeps
 from robustdl_lib.registry import METHODS
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def places(tmp_path, monkeypatch):
-    monkeypatch.setenv("ROBUSTDL_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setenv("ROBUSTDL_FIGURES", str(tmp_path / "figures"))
-    return tmp_path
-
-
-@pytest.fixture
-def run(places, monkeypatch, capsys):
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["robustdl_lib", *words])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        return code, *capsys.readouterr()
-
-    return call
 
 
 @pytest.mark.parametrize(
