@@ -123,3 +123,13 @@ def test_the_wheel_works_in_a_folder_of_ones_own(home: Path, tmp_path: Path) -> 
 
 def test_this_package_is_the_checkouts() -> None:
     assert paths.ROOT == ROOT
+
+
+@pytest.mark.parametrize("folder", ["notebooks", "."])
+def test_an_installed_package_finds_the_committed_rows_from_the_notebooks(tmp_path: Path, folder: str) -> None:
+    """As on a machine where the checkout was installed, not linked: this module alone, from another place."""
+    copy = str(shutil.copy(ROOT / "robustdl_lib" / "paths.py", tmp_path))
+    code = f"import runpy; print(runpy.run_path({copy!r})['shelf']('reference', 'quick'))"
+    left = {name: value for name, value in os.environ.items() if not name.startswith("ROBUSTDL_")}
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT / folder, env=left, capture_output=True, check=True)
+    assert Path(said.stdout.decode().strip()) == ROOT / "results" / "reference" / "quick"
