@@ -95,6 +95,8 @@ def readme(path: Path) -> None:
       robustdl readme docs/METHODS.md
     """
     paths.require_checkout("the rows of these tables lie")
+    if not path.is_file():
+        raise ConfigError(f"there is no page {path}: name one that has marks, such as README.md")
     click.echo(f"{path}: {', '.join(pages.write(path))}")
 
 

@@ -43,6 +43,11 @@ def test_a_notebook_of_ones_own_needs_no_checkout(run, elsewhere: Path) -> None:
     assert "the output is a new .ipynb file" in err
 
 
+def test_a_page_that_is_not_there_is_refused(run) -> None:
+    code, _, err = run("readme", "nowhere.md")
+    assert (code, err) == (1, "error: there is no page nowhere.md: name one that has marks, such as README.md\n")
+
+
 def test_the_explorer_is_written_where_one_says(run, elsewhere: Path) -> None:
     code, out, _ = run("explorer", "page.html")
     assert (code, out) == (0, "page.html\n")

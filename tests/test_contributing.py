@@ -114,7 +114,8 @@ def test_every_command_and_file_that_it_names_is_there() -> None:
     assert set(re.findall(r"`robustdl ([a-z]+)", TEXT)) <= set(cli.app.commands)
     named = set(re.findall(r"`((?:robustdl_lib|tests|docs)/\w+\.(?:py|md))`", TEXT))
     assert named
-    assert [name for name in named if not (ROOT / name).is_file()] == []
+    placeholders = {name for name in named if "NAME" in name or "TOPIC" in name}
+    assert [name for name in named - placeholders if not (ROOT / name).is_file()] == []
 
 
 def test_the_examples_are_no_part_of_the_library() -> None:
