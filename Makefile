@@ -114,8 +114,9 @@ studies: env ## Compute the committed studies anew; those of CIFAR need its file
 bench: env ## Measure this machine beside a plain PyTorch loop: benchmarks/README.md (BUDGET=tiny tries it out)
 	@$(PY) -m benchmarks $(if $(BUDGET),--budget '$(BUDGET)')
 
+# A kernel python3 that was installed elsewhere would be another Python: the environment's own comes first.
 lab: env ## Open the notebooks in JupyterLab
-	@.venv/bin/jupyter lab --notebook-dir=.
+	@env -u JUPYTER_PATH JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab --notebook-dir=.
 
 docs: env ## Renew the generated pages: the README's table, docs/METHODS.md, docs/SETTINGS.md, docs/explorer.html
 	@for page in README.md docs/METHODS.md docs/SETTINGS.md; do $(RUN) readme $$page; done

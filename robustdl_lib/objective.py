@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from robustdl_lib.losses import cce
-from robustdl_lib.memories import Beginning, Memory, no_network
+from robustdl_lib.memories import Beginning, Memory, no_network, no_teacher
 from robustdl_lib.registry import METHODS, Entry, Spec
 from robustdl_lib.weights import integral, weighted_loss
 
@@ -36,7 +36,7 @@ class Objective:
     def begin(
         self,
         labels: Tensor,
-        learn: Callable[..., Any],
+        learn: Callable[..., Any] = no_teacher,
         untrained: Callable[..., Any] = no_network,
         state: dict[str, Any] | None = None,
     ) -> None:
