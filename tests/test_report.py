@@ -22,9 +22,12 @@ Run = Callable[..., tuple[int, str, str]]
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     def call(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["robustdl_lib", "report", *words])
-        with pytest.raises(SystemExit) as stop:
+        code = 0
+        try:
             cli.main()
-        return int(stop.value.code or 0), *capsys.readouterr()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capsys.readouterr()
 
     return call
 
