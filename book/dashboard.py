@@ -117,8 +117,9 @@ def page(figure: Figure, used: Iterable[str]) -> str:
     ]
     table = "\n".join(f"{name}\n: {value}\n" for name, value in facts if value)
     picture = f"```{{image}} {at}/{figure.path.name}\n:alt: {figure.entry.label}\n:class: drawn\n```"
-    command = f"```bash\n{figure.command}\n```"
-    return f"# {figure.title}\n\n{figure.entry.label}\n\n{picture}\n\n:::{{container}} facts\n{table}:::\n\nDrawn again by\n\n{command}\n"
+    said = f":::{{container}} facts\n{table}:::"
+    command = f"```bash\n{figure.command}\n```\n"
+    return "\n\n".join([f"# {figure.title}", figure.entry.label, picture, said, "Drawn again by", command])
 
 
 def overview(figures: Iterable[Figure]) -> str:

@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"(?P<image>!?)\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 FENCE = re.compile(r"(^```.*?^```$|`[^`\n]*`)", re.MULTILINE | re.DOTALL)
 PAGES = {"README.md": "index.md", "docs/explorer.html": "explorer.md", "docs/sources.bib": "bibliography.md"}
+REPORTS = "results/reference/report"
 FOLDERS = {"notebooks": "tutorial.md", "robustdl_lib": "reference/index.md", "figures/reference": "figures/index.md"}
 
 
@@ -24,6 +25,8 @@ def place(target: str) -> str:
     path = PurePosixPath(target)
     if target in PAGES or target in FOLDERS:
         return PAGES.get(target) or FOLDERS[target]
+    if target.startswith(f"{REPORTS}/"):
+        return "report.md"
     if target.startswith("results/reference"):
         return "rows.md" + "".join(f"#{slug(part)}" for part in path.parts[2:3])
     if target.startswith("figures/reference/") and path.suffix == ".png":
@@ -60,7 +63,7 @@ def _lead(found: re.Match[str], page: str, at: str, needed: Callable[[str], None
     if not (ROOT / here).exists():
         raise DeadLink(f"{page} links to {found['target']}, and there is no {here}")
     goal = here if found["image"] else place(here)
-    if goal == here and (ROOT / here).is_file():
+    if goal == here and (ROOT / here).is_file() and PurePosixPath(here).suffix not in (".md", ".ipynb"):
         needed(here)
     goal, own, section = goal.partition("#")
     return relpath(goal, str(PurePosixPath(at).parent)) + (hash_sign + anchor or own + section)

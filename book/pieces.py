@@ -10,9 +10,8 @@ from pathlib import Path
 import click
 import nbformat
 
-from book.links import ROOT, slug
+from book.links import REPORTS, ROOT, slug
 from robustdl_lib import cli
-from robustdl_lib.registry import STUDIES
 
 NOTEBOOKS = ROOT / "notebooks"
 REFERENCE = ROOT / "results" / "reference"
@@ -33,7 +32,8 @@ def title(path: Path) -> str:
 def claim(path: Path) -> str:
     """Return what a notebook claims: the words in bold of its first cell, on one line; empty where there are none."""
     found = re.search(r"\*\*(.+?)\*\*", _opening(path), re.DOTALL)
-    return " ".join(found[1].split()) if found else ""
+    said = " ".join(found[1].split()).rstrip(".") if found else ""
+    return f"{said[:1].upper()}{said[1:]}." if said else ""
 
 
 def tutorial(notebooks: list[Path]) -> str:
@@ -50,6 +50,18 @@ def contents(groups: dict[str, list[str]]) -> str:
     """Return hidden tables of contents, one a caption, for the end of the first page."""
     parts = [f"```{{toctree}}\n:hidden:\n:caption: {name}\n\n" + "\n".join(g) + "\n```" for name, g in groups.items()]
     return "\n\n".join(parts) + "\n"
+
+
+def report(profiles: list[str]) -> str:
+    """Return the page of the committed reproduction reports, one a profile, each in a frame with its rows."""
+    said = "Published numbers and claims beside what was computed here, with a verdict for each."
+    parts = [
+        f"## {name.capitalize()}\n\n{{download}}`its rows (csv) <{REPORTS}/{name}/report.csv>`, "
+        f'<a href="_static/report/{name}.html">the page alone</a>\n\n'
+        f'<iframe class="whole" src="_static/report/{name}.html" title="Reproduction report, {name}"></iframe>'
+        for name in profiles
+    ]
+    return "\n\n".join(["# Report", said, *parts]) + "\n"
 
 
 def section(text: str, heading: str) -> str:
@@ -70,7 +82,7 @@ def glossary(readme: str) -> str:
 def rows(folder: Path = REFERENCE) -> str:
     """Return the page of the committed rows: the runs of each folder, and the studies with their files."""
     parts = ["# Rows", "Every number and figure comes from these rows, which are committed under `results/reference`."]
-    for place in sorted(path for path in folder.iterdir() if path.is_dir() and path.name != "studies"):
+    for place in sorted({path.parent.parent for path in folder.glob("*/*/config.json")}):
         parts += [f"({slug(place.name)})=\n## {place.name}", _runs(place)]
     return "\n\n".join([*parts, "## Studies", *_studies(folder / "studies")]) + "\n"
 
@@ -126,11 +138,6 @@ def reference(described: dict[str, str]) -> str:
     said = "From the docstrings. How the modules build on each other: [Design](../docs/DESIGN.md)."
     toctree = "```{toctree}\n:hidden:\n\n" + "\n".join(described) + "\n```"
     return f"# Library\n\n{said}\n\n| module | what it is |\n| :-- | :-- |\n{lines}\n\n{toctree}\n"
-
-
-def studies() -> list[str]:
-    """Return the names of the registered studies."""
-    return list(STUDIES)
 
 
 def _opening(path: Path) -> str:

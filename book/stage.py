@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 
 from book import dashboard, pieces
-from book.links import ROOT, adapt
+from book.links import REPORTS, ROOT, adapt
 
 TEXTS = ("docs/METHODS.md", "docs/SETTINGS.md", "docs/DESIGN.md", "docs/CLUSTER.md", "benchmarks/README.md")
 COMING = ("docs/TALK.md",)
@@ -39,13 +39,13 @@ class Stage:
 
     def page(self, name: str, at: str | None = None) -> None:
         """Copy a Markdown page of the repository, its links led to the site."""
-        self.write(at or name, adapt((ROOT / name).read_text(), name, self._copy_linked, at))
+        self.write(at or name, adapt((ROOT / name).read_text(), name, self.copy, at))
 
     def notebook(self, path: Path) -> None:
         """Copy a notebook as it is committed, links led to the site, with a line under its title that offers it."""
         book, name = nbformat.read(path, as_version=4), path.relative_to(ROOT).as_posix()
         for cell in (cell for cell in book.cells if cell.cell_type == "markdown"):
-            cell.source = adapt(cell.source, name, self._copy_linked)
+            cell.source = adapt(cell.source, name, self.copy)
         book.cells[0].source += "\n\n" + self._offer(path.stem)
         book.cells[0].source = _numbered(book.cells[0].source, path.stem[:2])
         self.write(name, nbformat.writes(book))
@@ -64,10 +64,6 @@ class Stage:
             self.copy(f"notebooks/{stem}.{ending}", f"files/{stem}.{ending}")
         links = " ".join(f"{{download}}`{e} <../files/{stem}.{e}>`" for e in ("ipynb", "py"))
         return f":::{{container}} offer\nAs committed: {links}\n:::"
-
-    def _copy_linked(self, name: str) -> None:
-        if not name.endswith((".md", ".ipynb")):
-            self.copy(name)
 
     def _place(self, name: str) -> Path:
         path = self.folder / name
@@ -88,8 +84,9 @@ def stage(folder: Path) -> Stage:
     _figures(target)
     _library(target)
     _tools(target)
+    reports = _reports(target)
     target.write("tutorial.md", pieces.tutorial(notebooks))
-    target.write("index.md", _landing(target, notebooks, texts))
+    target.write("index.md", _landing(target, notebooks, [*texts, *reports]))
     target.sweep()
     return target
 
@@ -128,14 +125,25 @@ def _tools(target: Stage) -> None:
         target.copy(path.relative_to(ROOT).as_posix())
 
 
+def _reports(target: Stage, root: Path = ROOT) -> list[str]:
+    """Stage the committed reproduction reports, and return the page that shows them: none where there is none yet."""
+    found = sorted(path.parent.name for path in (root / REPORTS).glob("*/report.html"))
+    for name in found:
+        target.copy(f"{REPORTS}/{name}/report.html", f"_static/report/{name}.html")
+        target.copy(f"{REPORTS}/{name}/report.csv")
+    if found:
+        target.write("report.md", pieces.report(found))
+    return ["report.md"] if found else []
+
+
 def _landing(target: Stage, notebooks: list[Path], texts: list[str]) -> str:
     """Return the first page: the README with the tables of contents."""
-    readme = adapt((ROOT / "README.md").read_text(), "README.md", target._copy_linked, "index.md")
+    readme = adapt((ROOT / "README.md").read_text(), "README.md", target.copy, "index.md")
     course = [f"{pieces.title(path)} <notebooks/{path.stem}>" for path in notebooks]
     pages = [name.removesuffix(".md") for name in texts]
     groups = {
         "Tutorial": ["Overview <tutorial>", *course],
-        "See": ["explorer", "figures/index", "rows"],
+        "See": ["explorer", "figures/index", *(page for page in pages if page == "report"), "rows"],
         "Look up": ["docs/METHODS", "docs/SETTINGS", "commands", "reference/index", "glossary", "bibliography"],
     }
     listed = {item for group in groups.values() for item in group}
