@@ -44,11 +44,13 @@ def slug(title: str) -> str:
 def adapt(text: str, page: str, needed: Callable[[str], None], at: str | None = None) -> str:
     """Return Markdown of the repository's ``page`` with its links as they are on the site's page ``at``.
 
-    ``needed`` hears of each file that the site then needs a copy of. Code is left alone. Raises :class:`DeadLink`.
+    ``needed`` hears of each file that the site then needs a copy of. Code is left alone; of a link to a folder that the
+    site does not show its words stay. Raises :class:`DeadLink`.
     """
 
     def lead(found: re.Match[str]) -> str:
-        return f"{found['image']}[{found['words']}]({_lead(found, page, at or page, needed)})"
+        goal = _lead(found, page, at or page, needed)
+        return f"{found['image']}[{found['words']}]({goal})" if goal else found["words"]
 
     parts = FENCE.split(text)
     parts[::2] = [LINK.sub(lead, part) for part in parts[::2]]
@@ -56,6 +58,7 @@ def adapt(text: str, page: str, needed: Callable[[str], None], at: str | None = 
 
 
 def _lead(found: re.Match[str], page: str, at: str, needed: Callable[[str], None]) -> str:
+    """Return where a link leads on the site; empty for a folder that has no page."""
     target, hash_sign, anchor = found["target"].partition("#")
     if not target or re.match(r"\w+:", target):
         return found["target"]
@@ -63,6 +66,8 @@ def _lead(found: re.Match[str], page: str, at: str, needed: Callable[[str], None
     if not (ROOT / here).exists():
         raise DeadLink(f"{page} links to {found['target']}, and there is no {here}")
     goal = here if found["image"] else place(here)
+    if (ROOT / goal).is_dir():
+        return ""
     if goal == here and (ROOT / here).is_file() and PurePosixPath(here).suffix not in (".md", ".ipynb"):
         needed(here)
     goal, own, section = goal.partition("#")

@@ -24,6 +24,12 @@ def course(folder: Path = NOTEBOOKS) -> list[Path]:
     return sorted(path for path in folder.glob("[0-9][0-9]_*.ipynb") if re.fullmatch(r"\d\d_\w+", path.stem))
 
 
+def texts(root: Path = ROOT) -> list[str]:
+    """Return the committed pages in Markdown, whichever there are; the README is the first page of the site."""
+    found = [path for kind in ("docs/*.md", "benchmarks/*.md", "*.md") for path in sorted(root.glob(kind))]
+    return [name for path in found if (name := path.relative_to(root).as_posix()) != "README.md"]
+
+
 def title(path: Path) -> str:
     """Return a notebook's number and title, such as ``05 Emphasis density``."""
     return f"{path.stem[:2]} {_opening(path).partition(chr(10))[0].removeprefix('# ').strip()}"

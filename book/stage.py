@@ -9,9 +9,6 @@ import nbformat
 from book import dashboard, pieces
 from book.links import REPORTS, ROOT, adapt
 
-TEXTS = ("docs/METHODS.md", "docs/SETTINGS.md", "docs/DESIGN.md", "docs/CLUSTER.md", "benchmarks/README.md")
-COMING = ("docs/TALK.md",)
-"""Pages that are shown from the day on which they are committed."""
 EXPLORER = "docs/explorer.html"
 
 
@@ -75,10 +72,9 @@ class Stage:
 def stage(folder: Path) -> Stage:
     """Write the sources of the whole site into ``folder``; raises DeadLink for a link that leads nowhere."""
     target = Stage(folder)
-    texts = [name for name in (*TEXTS, *COMING) if (ROOT / name).is_file()]
+    texts, notebooks = pieces.texts(), pieces.course()
     for name in texts:
         target.page(name)
-    notebooks = pieces.course()
     for path in notebooks:
         target.notebook(path)
     _figures(target)

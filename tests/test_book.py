@@ -55,6 +55,19 @@ def test_links_are_relative_to_the_page_that_has_them() -> None:
     assert adapted == "[a](../index.md) [b](../rows.md#quick)"
 
 
+def test_of_a_link_to_a_folder_without_a_page_the_words_stay() -> None:
+    text = "the [tests](tests) and the [notebooks](notebooks)"
+    assert links.adapt(text, "README.md", lambda name: None, "index.md") == "the tests and the [notebooks](tutorial.md)"
+
+
+def test_every_text_is_a_page_from_the_day_on_which_it_is_there(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for name in ("README.md", "CONTRIBUTING.md", "docs/TALK.md", "docs/DESIGN.md"):
+        (tmp_path / name).write_text("# X\n")
+    assert pieces.texts(tmp_path) == ["docs/DESIGN.md", "docs/TALK.md", "CONTRIBUTING.md"]
+    assert {"docs/METHODS.md", "docs/SETTINGS.md", "docs/CLUSTER.md", "benchmarks/README.md"} <= set(pieces.texts())
+
+
 def test_a_dead_link_is_refused_with_its_page() -> None:
     with pytest.raises(links.DeadLink) as caught:
         links.adapt("[a](missing.md)", "docs/DESIGN.md", lambda name: None)
