@@ -22,7 +22,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env figures results report executed test notebooks reference studies bench lab docs lock lint clean distclean
+.PHONY: help env figures results report executed test notebooks reference studies bench lab docs book lock lint clean distclean
 
 # A misspelt variable would be ignored in silence: NOSIE=symmetric:0.6 must not train the wrong noise.
 VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS ENGINE ADDRESS QUIET BUDGET PYTHON NAME
@@ -121,6 +121,9 @@ lab: env ## Open the notebooks in JupyterLab
 docs: env ## Renew the generated pages: the README's table, docs/METHODS.md, docs/SETTINGS.md, docs/explorer.html
 	@for page in README.md docs/METHODS.md docs/SETTINGS.md; do $(RUN) readme $$page; done
 	@$(RUN) explorer
+
+book: env ## Build the site from what is committed, without a network: build/book/index.html
+	@$(PY) -m book $(if $(JOBS),--jobs '$(JOBS)')
 
 lint: env ## Put the code into the house's form
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .

@@ -23,7 +23,7 @@ LAYERS = (
 )
 LAYER = {name: height for height, names in enumerate(LAYERS) for name in names.split()}
 MODULES = sorted(path for path in PACKAGE.glob("**/*.py") if path.name != "__init__.py")
-BESIDE = sorted(path for folder in ("tests", "benchmarks") for path in (ROOT / folder).glob("*.py"))
+BESIDE = sorted(path for folder in ("tests", "benchmarks", "book") for path in (ROOT / folder).glob("*.py"))
 SOURCES = [*MODULES, PACKAGE / "__init__.py", *BESIDE]
 
 
@@ -95,6 +95,11 @@ def test_pandas_starts_above_the_tensors(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_matplotlib_lives_in_the_plots_alone(path: Path) -> None:
     assert not outside(path) & {"matplotlib", "seaborn"} or path.stem == "style" or path.stem.endswith("plots")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_the_library_knows_nothing_of_what_stands_beside_it(path: Path) -> None:
+    assert not outside(path) & {"sphinx", "docutils", "myst_nb", "book", "benchmarks"}
 
 
 @pytest.mark.parametrize("name", ["losses", "targets", "weights", "metrics", "gradients"])
