@@ -35,7 +35,7 @@ NUMBERS = ("published", "reference", "seeds", "here", "difference", "tolerance")
 DIGITS = {"%": 1, "points": 1, "share": 3, "p": 4, "1": 3}
 ORDER = ("reference", "runs")
 """Whose rows come first: the committed ones."""
-RED = 3
+RED = 1
 """The exit code of ``--strict`` where something is red."""
 Say = Callable[[str], None]
 
@@ -56,7 +56,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def run(profile: str = "quick", *, shelf: str = "runs", every: bool = False, strict: bool = False, say: Say) -> int:
-    """Write report.csv and report.html, say the table, and return the exit code: 0, or 3 if ``strict`` and red.
+    """Write report.csv and report.html, say the table, and return the exit code: 0, or 1 if ``strict`` and red.
 
     shelf: ``runs`` compares this machine's rows and writes to ``results/report/PROFILE``; ``reference`` leaves them
     out and renews the committed report, ``results/reference/report/PROFILE``. Raises ConfigError for an unknown
