@@ -81,6 +81,7 @@ def app(context: click.Context) -> None:
       0    done
       1    refused, or failed; one sentence on standard error says why
       2    a word, option or value that the command line does not know
+      3    report --strict: a claim does not hold, or a number is off
       130  interrupted; what was finished is kept
       141  whoever read the output went away
     """
@@ -93,7 +94,7 @@ for command in (*cli_runs.COMMANDS, *cli_lens.COMMANDS, *cli_files.COMMANDS):
 
 
 def main() -> None:
-    """Run the command line; exit as its help says: 0, 1, 2, 130 or 141."""
+    """Run the command line; exit with one of the codes that its help lists."""
     warnings.showwarning = _show_warning
     if code := _run():
         sys.exit(code)

@@ -69,7 +69,7 @@ def outside(tmp_path: Path) -> dict[str, object]:
     folder.mkdir()
     subprocess.run(["git", "init", "-q", str(folder)], check=True)
     left = {name: value for name, value in os.environ.items() if not name.startswith(("ROBUSTDL_", "PYTHON"))}
-    env = {**left, "ROBUSTDL_FORMAT": "usual", "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {**left, "ROBUSTDL_FORMAT": "usual", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     return {"cwd": folder, "env": env, "capture_output": True, "text": True, "timeout": 900}
 
 
@@ -99,7 +99,7 @@ def test_the_wheel_works_in_a_folder_of_ones_own(home: Path, tmp_path: Path) -> 
     commands = [
         "inspect gce:q=0.5",
         "train --profile smoke",
-        f"sweep figures {setting} --jobs 1 --quiet",
+        f"sweep figures {setting} --jobs 2 --quiet",
         f"figures {setting} --only headline --quiet",
         f"status {setting} --check figures",
         "figures --shelf reference",
