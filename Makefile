@@ -42,6 +42,7 @@ NOTEBOOKS := $(basename $(notdir $(sort $(wildcard notebooks/[0-9]*.py))))
 # A run of the small profile takes a quarter of an hour, so its notebooks are those that need the figures' runs alone.
 ABOUT_RUNS := 03_training_under_noise 09_proselflc 10_training_dynamics 11_entropy_minimisation 12_summary
 FIGURES_SWEEPS := figures $(if $(filter small,$(PROFILE)),,disguise)
+RATES_SWEEPS := $(if $(filter small,$(PROFILE)),,noise_rates noise_rates_judged)
 LIBRARY := $(wildcard robustdl_lib/*.py)
 NAME ?= $(PROFILE)
 
@@ -98,7 +99,9 @@ notebooks: env ## Rebuild the committed notebooks from their sources, executed w
 reference: env ## Train the committed reference anew, redraw its figures and rebuild the notebooks
 	@$(RUN) setting --profile '$(PROFILE)' > /dev/null
 	@rm -rf '$(RESULTS)/reference/$(or $(PROFILE),quick)' '$(RESULTS)/reference/$(or $(PROFILE),quick)_'*
-	@for sweep in figures disguise relatives worked; do $(RUN) sweep $$sweep --profile '$(PROFILE)' --into reference; done
+	@for sweep in figures disguise relatives worked $(RATES_SWEEPS); do \
+	  $(RUN) sweep $$sweep --profile '$(PROFILE)' --into reference; \
+	done
 	@$(RUN) figures --profile '$(PROFILE)' --shelf reference
 	@$(RUN) report --profile '$(PROFILE)' --shelf reference > /dev/null
 	@$(MAKE) --no-print-directory docs notebooks

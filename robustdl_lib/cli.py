@@ -18,7 +18,9 @@ from robustdl_lib import (
     dynamics_plots,
     lens_plots,
     noise_plots,
+    noise_rates,
     plots,
+    practice_plots,
     report_plots,
     simplex_plots,
     split_studies,
@@ -39,6 +41,8 @@ FIGURE_FILES = (
     statistics_plots,
     dynamics_plots,
     report_plots,
+    practice_plots,
+    noise_rates,
 )  # importing a file of figures enters them in FIGURES
 
 

@@ -15,8 +15,9 @@ LAYERS = (
     "gradients symbols store checkpoints steps",
     "train workers frames style lens estimators simplex suspects options dynamics claims counterparts console",
     "sweeps studies plots noise_plots lens_plots statistics_plots simplex_plots explorer explorer_plots "
-    "split_plots audit_plots adverse_plots galleries folds audit_page dynamics_plots report_page report_plots",
-    "notebooks widgets pages audit status split_studies adverse_studies data_studies overview report",
+    "split_plots audit_plots adverse_plots galleries folds audit_page dynamics_plots report_page report_plots "
+    "practice_plots difficulty_plots",
+    "notebooks widgets pages audit status split_studies adverse_studies data_studies overview report noise_rates",
     "cli_runs cli_lens cli_files",
     "cli",
     "__main__",
