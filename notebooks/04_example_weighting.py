@@ -17,19 +17,8 @@ import torch
 from IPython.display import Markdown
 from torch.nn.functional import one_hot, softmax
 
-from robustdl_lib import (
-    RunConfig,
-    data,
-    frames,
-    gradients,
-    noise,
-    objective,
-    plots,
-    practice_plots,
-    symbols,
-    train,
-    weights,
-)
+from robustdl_lib import data, frames, gradients, noise, objective, plots, practice_plots, symbols, train, weights
+from robustdl_lib.config import RunConfig
 from robustdl_lib.registry import METHODS
 
 # %% tags=["parameters"]
