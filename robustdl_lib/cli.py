@@ -83,9 +83,8 @@ def app(context: click.Context) -> None:
     \b
     Exit codes:
       0    done
-      1    refused, or failed; one sentence on standard error says why
+      1    refused, or failed, in one sentence; or what --check or --strict asks for does not hold
       2    a word, option or value that the command line does not know
-      3    report --strict: a claim does not hold, or a number is off
       130  interrupted; what was finished is kept
       141  whoever read the output went away
     """
