@@ -46,7 +46,7 @@ def audit(dataset: str, **options: Any) -> None:
 @click.command(short_help="Say what was published, and what comes out here.")
 @_report.options
 @click.pass_context
-def report(context: click.Context, **options: Any) -> None:
+def report(context: click.Context, /, **options: Any) -> None:
     """Compare what was published, the committed reference and this machine: a table here, as csv and as a page.
 
     The exit code is 0 whatever the verdicts are, unless --strict is given.

@@ -50,7 +50,8 @@ def noise_rates_judged(*, setting: Setting) -> list[RunConfig]:
         raise ConfigError(f"{len(missing)} of {len(plan)} runs of the sweep noise_rates are missing: train it first")
     best = sharpest(readings(sweeps.rows(sweeps.found(plan, places))))
     pairs = best[["rate", "lam", "beta"]].itertuples(index=False, name=None)
-    return [_config(setting, *pair, seed=seed) for pair in pairs for seed in (setting.seeds or sweeps.SEEDS)[1:]]
+    seeds = (setting.seeds or sweeps.SEEDS)[1:]
+    return [_config(setting, rate, lam, beta, seed) for rate, lam, beta in pairs for seed in seeds]
 
 
 def _config(setting: Setting, rate: float, lam: float, beta: float, seed: int) -> RunConfig:

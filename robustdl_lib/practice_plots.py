@@ -94,7 +94,12 @@ def _lane(ax: Axes, rows: pd.DataFrame, lane: str) -> None:
 
 def _box(ax: Axes, row: Any, gid: str) -> None:
     size = (row.end - row.start, 1.1)
-    look = {"boxstyle": "round,pad=0,rounding_size=0.12", "facecolor": "0.95", "edgecolor": INK, "linewidth": 1.2}
+    look: dict[str, Any] = {
+        "boxstyle": "round,pad=0,rounding_size=0.12",
+        "facecolor": "0.95",
+        "edgecolor": INK,
+        "linewidth": 1.2,
+    }
     ax.add_patch(FancyBboxPatch((row.start, -0.55), *size, gid=gid, **look))
     middle = (row.start + row.end) / 2
     ax.text(middle, 0.2 if row.formula else 0.0, row.words, ha="center", va="center", fontsize=9.5)

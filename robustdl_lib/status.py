@@ -7,17 +7,20 @@ epochs. Runs made here are asked first; where there is none, the committed ones 
 import heapq
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
 import pandas as pd
 
 from robustdl_lib import checkpoints, locks, paths, store, sweeps
-from robustdl_lib.config import RunConfig
+from robustdl_lib.config import ConfigError, RunConfig
 from robustdl_lib.registry import SWEEPS
 
 ALIKE = ("dataset", "examples", "model", "batch_size")
 """The fields that decide how long an epoch takes, whatever the method."""
+BESIDE = ("report", "studies")
+"""Folders of a shelf that hold no runs."""
 STORED = ["shelf", "folder", "runs", "damaged", "unfinished", "in training", "hours"]
 LACKS = ["sweep", "runs", "made here", "in the reference", "lacking", "seconds"]
 UNFINISHED = ["folder", "run", "method", "noise", "seed", "epoch", "of", "seconds"]
@@ -39,7 +42,7 @@ def unfinished(setting: sweeps.Setting) -> pd.DataFrame:
     Columns folder, run, method, noise, seed, epoch, of, seconds; method, noise, seed and of are None for a run of
     another setting. A damaged checkpoint has no epoch: its run starts anew.
     """
-    known = {cfg.run_id: cfg for name in SWEEPS for cfg in sweeps.plan(name, setting)}
+    known = {cfg.run_id: cfg for configs in plans(setting).values() for cfg in configs}
     found = [(place, path) for place in _places("runs") for path in _hidden(place, "checkpoint")]
     return pd.DataFrame([_unfinished(place, path, known) for place, path in found], columns=UNFINISHED)
 
@@ -51,14 +54,22 @@ def lacks(setting: sweeps.Setting, jobs: int | None = None) -> pd.DataFrame:
     as a sweep takes; NaN where no run like them was ever stored.
     """
     done, rows = known_runs(), []
-    for name in SWEEPS:
-        configs = sweeps.plan(name, setting)
+    for name, configs in plans(setting).items():
         here, there = (_held(name, configs, setting, shelf) for shelf in ("runs", "reference"))
         missing = [cfg for cfg in configs if cfg.run_id not in here]
         left = [_left(cfg, done, sweeps.shelves(name, setting.home)[-1]) for cfg in missing]
         taken = makespan(left, jobs or sweeps.default_jobs(setting.device)) if left else 0.0
         rows.append((name, len(configs), len(here), len(there), len(missing), taken))
     return pd.DataFrame(rows, columns=LACKS)
+
+
+def plans(setting: sweeps.Setting) -> dict[str, list[RunConfig]]:
+    """Return the runs of each sweep; one that builds upon another's rows is left out until they are there."""
+    found = {}
+    for name in SWEEPS:
+        with suppress(ConfigError):
+            found[name] = sweeps.plan(name, setting)
+    return found
 
 
 def known_runs() -> list[list[store.Run]]:
@@ -102,7 +113,7 @@ def _places(shelf: str) -> list[Path]:
     """Return the folders of a shelf that hold runs or checkpoints."""
     roots = {paths.results() / shelf, *([paths.ROOT / "results" / shelf] if shelf == "reference" else [])}
     folders = [place for root in roots for place in root.glob("*") if place.is_dir()]
-    return sorted(place for place in folders if place.name != "studies")
+    return sorted(place for place in folders if place.name not in BESIDE)
 
 
 def _hidden(place: Path, kind: str) -> list[Path]:
