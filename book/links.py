@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from os.path import normpath, relpath
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"(?P<image>!?)\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)")
@@ -44,8 +45,9 @@ def slug(title: str) -> str:
 def adapt(text: str, page: str, needed: Callable[[str], None], at: str | None = None) -> str:
     """Return Markdown of the repository's ``page`` with its links as they are on the site's page ``at``.
 
-    ``needed`` hears of each file that the site then needs a copy of. Code is left alone; of a link to a folder that the
-    site does not show its words stay. Raises :class:`DeadLink`.
+    An anchor in a notebook's form (``#The-grid:-how``) becomes the site's. ``needed`` hears of each file that the site
+    then needs a copy of. Code is left alone; of a link to a folder that the site does not show its words stay. Raises
+    :class:`DeadLink`.
     """
 
     def lead(found: re.Match[str]) -> str:
@@ -71,4 +73,4 @@ def _lead(found: re.Match[str], page: str, at: str, needed: Callable[[str], None
     if goal == here and (ROOT / here).is_file() and PurePosixPath(here).suffix not in (".md", ".ipynb"):
         needed(here)
     goal, own, section = goal.partition("#")
-    return relpath(goal, str(PurePosixPath(at).parent)) + (hash_sign + anchor or own + section)
+    return relpath(goal, str(PurePosixPath(at).parent)) + (hash_sign + slug(unquote(anchor)) or own + section)

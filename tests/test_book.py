@@ -239,3 +239,10 @@ def test_every_source_of_the_readme_is_in_the_bibliography() -> None:
     told = re.findall(r"\b(?:[A-Z]\.-?)+ ([A-Z]\w+)", pieces.section(README, "Sources"))
     assert len(told) > 15
     assert set(told) - listed == set()
+
+
+def test_an_anchor_in_the_form_of_notebooks_becomes_the_sites():
+    text = "[a](../notebooks/05_emphasis_density.ipynb#How-sharply:-the-grid) [b](CLUSTER.md#ssh-hosts)"
+    adapted = links.adapt(text, "docs/SETTINGS.md", lambda name: None)
+    assert "05_emphasis_density.ipynb#how-sharply-the-grid)" in adapted
+    assert adapted.endswith("#ssh-hosts)")

@@ -86,7 +86,7 @@ def test_a_damaged_checkpoint_has_no_epoch_and_one_of_another_setting_no_name() 
 
 def test_what_lacks_is_counted_a_sweep_a_row() -> None:
     rows = status.lacks(SETTING).set_index("sweep")
-    assert set(rows.index) == set(sweeps.SWEEPS)
+    assert set(sweeps.SWEEPS) - set(rows.index) == {"noise_rates_judged"}  # its search is not done
     assert rows.loc["figures", ["runs", "made here", "lacking"]].tolist() == [3, 0, 3]
     assert math.isnan(rows.loc["figures", "seconds"])  # no run of this network was ever stored
     keep(of("cce"), 10.0)
