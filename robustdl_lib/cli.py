@@ -15,6 +15,7 @@ from robustdl_lib import (
     adverse_studies,
     cifar,
     data_studies,
+    exercises,
     frames,
     human,
     lens,
@@ -42,7 +43,12 @@ from robustdl_lib.registry import FIGURES, METHODS, NOISES, STUDIES, TABLES
 
 MATRIX_SHOWN = 20
 REFUSALS = (ValueError, OSError, RuntimeError)
-STUDY_FILES = (adverse_studies, data_studies, split_studies)  # importing a file of studies enters them in STUDIES
+STUDY_FILES = (
+    adverse_studies,
+    data_studies,
+    split_studies,
+    exercises,
+)  # importing a file of studies enters them in STUDIES
 FIGURE_FILES = (
     plots,
     noise_plots,

@@ -17,6 +17,7 @@ LAYERS = (
     "sweeps studies plots noise_plots lens_plots statistics_plots simplex_plots explorer explorer_plots "
     "split_plots audit_plots adverse_plots galleries folds audit_page",
     "notebooks widgets pages audit split_studies adverse_studies data_studies",
+    "exercises",
     "cli",
     "__main__",
 )
