@@ -22,6 +22,8 @@ from robustdl_lib.sweeps import Setting
 from robustdl_lib.train import fit
 
 DM = "dm:beta=12,lam=0.5"
+MODEL = "resnet8"
+"""Smaller than the profile's, so that all of it takes minutes."""
 NOISES = ("symmetric:0.4", "asymmetric:0.2", "asymmetric:0.4")
 """What rankings are compared on; suspects are acted on at the first and the last."""
 RANKERS = ("cce", "gce")
@@ -32,18 +34,23 @@ Labels = NDArray[np.int64]
 
 @SWEEPS.register("exercises", label="what exercises ask to train", source="notebook 18, the solutions", apart=True)
 def exercises(*, setting: Setting) -> list[RunConfig]:
-    """Return the trainings that exercises ask for, by notebook and number; other noises, splits, rates, budgets."""
-    plain = setting.config()
+    """Return the trainings that exercises ask for: other noises, splits, rates and knobs, and what they are compared with.
+
+    The network is ResNet-8, which is smaller than the profile's, but for the short budgets, which are compared with the
+    profile's own runs.
+    """
+    plain, small = setting.config(), {"model": MODEL}
     return [
-        *setting.configs(("cce", DM), split="clustered:distance=0.3"),  # 02.4
-        *setting.configs(("cce", DM, "dm:beta=12,lam=2"), noise="symmetric:0.6"),  # 03.1
-        *setting.configs(("proselflc:B=4", "proselflc:B=40")),  # how steeply trust in time grows
-        *setting.configs(("boot_hard:eps=0.3", "boot_hard:eps=0.7")),  # how much of the target is the learner's
-        *setting.configs(("cce",), lr=plain.lr / 2),  # 08.5
-        *setting.configs(("cce",), weight_decay=2 * plain.weight_decay),  # 08.5
-        *setting.configs(("cce",), noise="asymmetric:0.6"),  # 14.1
+        *setting.configs(("cce", DM), **small),  # what the others are compared with
+        *setting.configs(("cce", DM), split="clustered:distance=0.3", **small),  # 02.4
+        *setting.configs(("cce", DM, "dm:beta=12,lam=2"), noise="symmetric:0.6", **small),  # 03.1
+        *setting.configs(("cce",), lr=plain.lr / 2, **small),  # 08.5
+        *setting.configs(("cce",), weight_decay=2 * plain.weight_decay, **small),  # 08.5
         *setting.configs(("cce", "mae", "gce", DM), epochs=10),  # 14.5
-        *setting.configs(("barron:alpha=0,c=0.3", "adaptive:c=0.3")),  # 16.6
+        *setting.configs(("cce",), noise="asymmetric:0.6", **small),  # 14.1
+        *setting.configs(("barron:alpha=0,c=0.3", "adaptive:c=0.3"), **small),  # 16.6
+        *setting.configs(("boot_hard:eps=0.3", "boot_hard:eps=0.5", "boot_hard:eps=0.7"), **small),  # 07
+        *setting.configs(("proselflc:B=4", "proselflc", "proselflc:B=40"), **small),  # 07
     ]
 
 
@@ -52,21 +59,48 @@ def exercises(*, setting: Setting) -> list[RunConfig]:
     label="What CCE, GCE and DM say of wrong, foreign and ambiguous digits after 10 and after 50 epochs.",
     source="notebook 18, exercise 3 of notebook 01",
 )
-def stopped_early(*, profile: str = "quick") -> pd.DataFrame:
+def stopped_early(*, profile: str = "quick", model: str = MODEL) -> pd.DataFrame:
     """Return the rows of :func:`robustdl_lib.adverse_studies.measure` with a column ``epochs``; seeds 0, 1, 2.
 
-    CCE, GCE and DM after 10 epochs, and GCE after the profile's own; the other two are in ``know_the_unknown``.
+    CCE, GCE and DM, each after 10 epochs and after the profile's own number of them.
     """
-    plain = profile_config(profile, noise=adverse_studies.NOISE)
-    budgets = [(method, min(10, plain.epochs)) for method in ("cce", "gce", DM)] + [("gce", plain.epochs)]
+    plain = profile_config(profile, noise=adverse_studies.NOISE, model=model)
     configs = [
         plain.replace(method=method, epochs=epochs, seed=seed, noise_seed=seed)
         for seed in range(3)
-        for method, epochs in dict.fromkeys(budgets)
+        for method in ("cce", "gce", DM)
+        for epochs in dict.fromkeys((min(10, plain.epochs), plain.epochs))
     ]
     parts = spread(adverse_studies.measure, [(cfg,) for cfg in configs], cpu_count())
     found = [part.assign(epochs=cfg.epochs) for cfg, part in zip(configs, parts, strict=True)]
     return pd.concat(found, ignore_index=True)
+
+
+@STUDIES.register(
+    "doubts",
+    label="How unsure networks are of blends and of halves, and what a confident contradiction singles out.",
+    source="notebook 18, exercises 4 and 5 of notebook 01",
+)
+def doubts(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[int, Field(ge=1)] = 3) -> pd.DataFrame:
+    """Return how well scores tell kinds of training examples from clean ones after the last epoch; CCE and DM.
+
+    A row a training, ``kind`` and ``score``: its ``auroc`` and ``mean``, as
+    :func:`robustdl_lib.adverse_studies.detect` gives them. ``part`` is ``blend`` for noise that makes one example in
+    ten ambiguous, as halves or as a blend, and ``product`` for noise of all kinds. Among the scores is the product
+    (1 - p_y) (1 - H(p) / log C), which is high where a label is contradicted with confidence.
+    """
+    noises = {f"ambiguous:rate=0.1,how={how}": "blend" for how in ("halves", "blend")}
+    noises[adverse_studies.NOISE] = "product"
+    plain = profile_config(profile, model=model)
+    configs = [
+        plain.replace(noise=noise, method=method, seed=seed, noise_seed=seed)
+        for seed in range(seeds)
+        for noise in noises
+        for method in ("cce", DM)
+    ]
+    parts = spread(_doubted, [(cfg,) for cfg in configs], cpu_count())
+    words = [noises[noise] for noise in noises for _ in ("cce", DM)] * seeds
+    return pd.concat([part.assign(part=word) for part, word in zip(parts, words, strict=True)], ignore_index=True)
 
 
 @STUDIES.register(
@@ -90,9 +124,7 @@ def longer_mae(*, profile: str = "quick", longer: Annotated[int, Field(ge=1)] = 
     label="Suspects ranked by p_y and by margin, corrected only where sure, and looked for once more.",
     source="notebook 18, exercises of notebook 13; Pleiss et al. 2020",
 )
-def second_look(
-    *, profile: str = "quick", model: str = "resnet8", seeds: Annotated[int, Field(ge=1)] = 3
-) -> pd.DataFrame:
+def second_look(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[int, Field(ge=1)] = 3) -> pd.DataFrame:
     """Rank by p_y and by margin, act in one more way, and look again after correcting.
 
     Data and network are those of ``data_centric``. Rows are of three kinds (``part``). ``ranking``: the quality
@@ -123,7 +155,7 @@ def second_look(
 def digits_audited(*, top: Annotated[int, Field(ge=1)] = 12, epochs: Annotated[int, Field(ge=1)] = 40) -> pd.DataFrame:
     """Return the first ``top`` rows of an audit's table (:func:`robustdl_lib.audit.examine`); ResNet-8, seed 0."""
     with tempfile.TemporaryDirectory() as folder, on_threads(1):
-        found = audit.run("digits", model="resnet8", epochs=epochs, into=folder, say=lambda _: None)
+        found = audit.run("digits", model=MODEL, epochs=epochs, into=folder, say=lambda _: None)
     return found.table.head(top)
 
 
@@ -189,6 +221,23 @@ def _second_round(cfg: RunConfig, loaded: data.Data, seen: Look) -> dict[str, An
     counts = {"found": (once != true) & (twice == true), "spoilt": (once == true) & (twice != true), "acted": acted}
     said = {name: int(members.sum()) for name, members in counts.items()}
     return {"wrong": float((labels != true).mean()), "left": int((once != true).sum()), **said}
+
+
+def _doubted(cfg: RunConfig) -> pd.DataFrame:
+    """Train, and return what the last epoch says of each kind of training example, by each score and by the product."""
+    loaded, said = data.load(cfg), {}
+    fit(cfg, loaded, on_logits=lambda _, logits: said.update(last=logits.cpu()))
+    split = loaded.train
+    judged = adverse_studies.judge(said["last"], split.labels, split.clean_labels)
+    judged = judged.assign(kind=adverse_studies.kinds(split))
+    product = judged["1 - p_y"] * (1 - judged["entropy"])
+    rows = [adverse_studies.detect(judged)]
+    rows += [
+        adverse_studies.detect(judged.assign(**{"1 - p_y": product}))
+        .query("score == '1 - p_y'")
+        .assign(score="product")
+    ]
+    return pd.concat(rows).assign(noise=cfg.noise, method=cfg.method, seed=cfg.seed)
 
 
 def _predicted(cfg: RunConfig) -> pd.DataFrame:
