@@ -101,7 +101,7 @@ reference: env ## Train the committed reference anew, redraw its figures and reb
 
 studies: env ## Compute the committed studies anew; those of CIFAR need its files in the data root
 	@for name in data_centric split_scores know_the_unknown missing_labels \
-	    stopped_early doubts longer_mae second_look digits_audited; do $(RUN) study $$name --into reference; done
+	    doubts longer_mae second_look digits_audited; do $(RUN) study $$name --into reference; done
 	@if [ -d '$(or $(ROBUSTDL_DATA),data)/cifar-10-batches-py' ]; then \
 	  for name in border border_pairs adverse_gallery transitions_cifar10n know_the_unknown_cifar10; do \
 	    $(RUN) study $$name --into reference; \

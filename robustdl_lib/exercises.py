@@ -34,7 +34,7 @@ Labels = NDArray[np.int64]
 
 @SWEEPS.register("exercises", label="what exercises ask to train", source="notebook 18, the solutions", apart=True)
 def exercises(*, setting: Setting) -> list[RunConfig]:
-    """Return the trainings that exercises ask for: other noises, splits, rates and knobs, and what they are compared with.
+    """Return the trainings that exercises ask for: other noises, splits, rates and budgets.
 
     The network is ResNet-8, which is smaller than the profile's, but for the short budgets, which are compared with the
     profile's own runs.
@@ -46,61 +46,37 @@ def exercises(*, setting: Setting) -> list[RunConfig]:
         *setting.configs(("cce", DM, "dm:beta=12,lam=2"), noise="symmetric:0.6", **small),  # 03.1
         *setting.configs(("cce",), lr=plain.lr / 2, **small),  # 08.5
         *setting.configs(("cce",), weight_decay=2 * plain.weight_decay, **small),  # 08.5
-        *setting.configs(("cce", "mae", "gce", DM), epochs=10),  # 14.5
         *setting.configs(("cce",), noise="asymmetric:0.6", **small),  # 14.1
         *setting.configs(("barron:alpha=0,c=0.3", "adaptive:c=0.3"), **small),  # 16.6
-        *setting.configs(("boot_hard:eps=0.3", "boot_hard:eps=0.5", "boot_hard:eps=0.7"), **small),  # 07
-        *setting.configs(("proselflc:B=4", "proselflc", "proselflc:B=40"), **small),  # 07
+        *setting.configs(("cce", "mae", "gce", DM), epochs=10),  # 14.5
     ]
-
-
-@STUDIES.register(
-    "stopped_early",
-    label="What CCE, GCE and DM say of wrong, foreign and ambiguous digits after 10 and after 50 epochs.",
-    source="notebook 18, exercise 3 of notebook 01",
-)
-def stopped_early(*, profile: str = "quick", model: str = MODEL) -> pd.DataFrame:
-    """Return the rows of :func:`robustdl_lib.adverse_studies.measure` with a column ``epochs``; seeds 0, 1, 2.
-
-    CCE, GCE and DM, each after 10 epochs and after the profile's own number of them.
-    """
-    plain = profile_config(profile, noise=adverse_studies.NOISE, model=model)
-    configs = [
-        plain.replace(method=method, epochs=epochs, seed=seed, noise_seed=seed)
-        for seed in range(3)
-        for method in ("cce", "gce", DM)
-        for epochs in dict.fromkeys((min(10, plain.epochs), plain.epochs))
-    ]
-    parts = spread(adverse_studies.measure, [(cfg,) for cfg in configs], cpu_count())
-    found = [part.assign(epochs=cfg.epochs) for cfg, part in zip(configs, parts, strict=True)]
-    return pd.concat(found, ignore_index=True)
 
 
 @STUDIES.register(
     "doubts",
-    label="How unsure networks are of blends and of halves, and what a confident contradiction singles out.",
-    source="notebook 18, exercises 4 and 5 of notebook 01",
+    label="What CCE, GCE and DM say of wrong, foreign and ambiguous digits after 10 and 50 epochs; blends and halves.",
+    source="notebook 18, exercises 3 to 5 of notebook 01",
 )
 def doubts(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[int, Field(ge=1)] = 3) -> pd.DataFrame:
-    """Return how well scores tell kinds of training examples from clean ones after the last epoch; CCE and DM.
+    """Return how well scores tell kinds of training examples from clean ones after the last epoch.
 
-    A row a training, ``kind`` and ``score``: its ``auroc`` and ``mean``, as
-    :func:`robustdl_lib.adverse_studies.detect` gives them. ``part`` is ``blend`` for noise that makes one example in
-    ten ambiguous, as halves or as a blend, and ``product`` for noise of all kinds. Among the scores is the product
+    A row a training, ``kind`` and ``score``, as :func:`robustdl_lib.adverse_studies.detect` gives them. ``part`` is
+    ``kinds`` for noise of all kinds (CCE, GCE and DM, after 10 epochs and after the profile's own number) and ``blend``
+    for CCE where one example in ten is ambiguous, as halves or as a blend. Among the scores is the ``product``
     (1 - p_y) (1 - H(p) / log C), which is high where a label is contradicted with confidence.
     """
-    noises = {f"ambiguous:rate=0.1,how={how}": "blend" for how in ("halves", "blend")}
-    noises[adverse_studies.NOISE] = "product"
     plain = profile_config(profile, model=model)
+    budgets = dict.fromkeys((min(10, plain.epochs), plain.epochs))
+    kinds = [{"noise": adverse_studies.NOISE, "method": m, "epochs": n} for m in ("cce", "gce", DM) for n in budgets]
+    blends = [{"noise": f"ambiguous:rate=0.1,how={how}"} for how in ("halves", "blend")]
     configs = [
-        plain.replace(noise=noise, method=method, seed=seed, noise_seed=seed)
-        for seed in range(seeds)
-        for noise in noises
-        for method in ("cce", DM)
+        plain.replace(seed=seed, noise_seed=seed, **changes) for seed in range(seeds) for changes in (*kinds, *blends)
     ]
-    parts = spread(_doubted, [(cfg,) for cfg in configs], cpu_count())
-    words = [noises[noise] for noise in noises for _ in ("cce", DM)] * seeds
-    return pd.concat([part.assign(part=word) for part, word in zip(parts, words, strict=True)], ignore_index=True)
+    parts = ["kinds"] * len(kinds) + ["blend"] * len(blends)
+    found = spread(_doubted, [(cfg,) for cfg in configs], cpu_count())
+    return pd.concat(
+        [rows.assign(part=part) for rows, part in zip(found, parts * seeds, strict=True)], ignore_index=True
+    )
 
 
 @STUDIES.register(
@@ -108,13 +84,15 @@ def doubts(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[int, 
     label="Which digits MAE predicts, epoch by epoch, in 50 epochs and in 200.",
     source="notebook 18, exercise 3 of notebook 03",
 )
-def longer_mae(*, profile: str = "quick", longer: Annotated[int, Field(ge=1)] = 200) -> pd.DataFrame:
+def longer_mae(
+    *, profile: str = "quick", model: str = MODEL, longer: Annotated[int, Field(ge=1)] = 200
+) -> pd.DataFrame:
     """Return what MAE predicts on the training set: a row a budget, epoch and class; seed 1, the profile's noise.
 
     Columns ``epochs``, ``epoch``, ``label``, the ``share`` of the training examples that are predicted as that
     class, and ``test_acc`` of the epoch.
     """
-    plain = profile_config(profile, method="mae", seed=1, noise_seed=1)
+    plain = profile_config(profile, model=model, method="mae", seed=1, noise_seed=1)
     configs = [plain, plain.replace(epochs=longer)]
     return pd.concat(spread(_predicted, [(cfg,) for cfg in configs], cpu_count()), ignore_index=True)
 
@@ -237,7 +215,7 @@ def _doubted(cfg: RunConfig) -> pd.DataFrame:
         .query("score == '1 - p_y'")
         .assign(score="product")
     ]
-    return pd.concat(rows).assign(noise=cfg.noise, method=cfg.method, seed=cfg.seed)
+    return pd.concat(rows).assign(noise=cfg.noise, method=cfg.method, epochs=cfg.epochs, seed=cfg.seed)
 
 
 def _predicted(cfg: RunConfig) -> pd.DataFrame:
