@@ -15,6 +15,7 @@ from robustdl_lib import (
     adverse_studies,
     cifar,
     data_studies,
+    dynamics_plots,
     exercises,
     frames,
     human,
@@ -55,6 +56,7 @@ FIGURE_FILES = (
     lens_plots,
     simplex_plots,
     statistics_plots,
+    dynamics_plots,
 )  # importing a file of figures enters them in FIGURES
 
 

@@ -13,10 +13,10 @@ LAYERS = (
     "formats digits cifar folders human instance adverse artefacts memories",
     "data summary objective",
     "gradients symbols store checkpoints steps",
-    "train workers frames style lens estimators simplex suspects options",
+    "train workers frames style lens estimators simplex suspects options dynamics",
     "sweeps studies plots noise_plots lens_plots statistics_plots simplex_plots explorer explorer_plots "
-    "split_plots audit_plots adverse_plots galleries folds audit_page",
-    "notebooks widgets pages audit split_studies adverse_studies data_studies",
+    "split_plots audit_plots adverse_plots galleries folds audit_page dynamics_plots",
+    "notebooks widgets pages audit split_studies adverse_studies data_studies overview",
     "exercises",
     "cli",
     "__main__",

@@ -1,0 +1,169 @@
+"""Training dynamics of modified targets: ProSelfLC step by step on one example, and what rows say beside the paper's.
+
+Accuracies, shares and entropies in run rows are fractions; the tables made here are in per cent.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+import torch
+
+from robustdl_lib.gradients import logit_gradient
+from robustdl_lib.registry import METHODS
+from robustdl_lib.summary import final_readings
+from robustdl_lib.targets import global_trust, local_trust, proselflc, semantic_class
+
+TALK = ("cce", "ls", "cp", "boot_soft", "proselflc")
+"""The methods of the talk's slides 36 to 38, in the order of their legends."""
+MEASURED = ("clean_acc", "fit_wrong", "corrected", "test_acc", "entropy_clean", "entropy_wrong")
+"""What slides 36 to 38 show, two panels a slide, as columns of run rows."""
+PUBLISHED = {
+    "cce": (94.0, 63.8, 32.9, 59.5, 10.1, 18.6),
+    "ls": (93.3, 34.0, 61.3, 65.1, 38.9, 47.2),
+    "cp": (92.0, 25.8, 67.9, 64.5, 82.3, 83.9),
+    "boot_soft": (93.5, 55.1, 39.9, 61.0, 5.2, 13.1),
+    "proselflc": (89.4, 14.4, 75.0, 67.8, 1.9, 3.4),
+}
+"""The end of training in ProSelfLC (arXiv 2005.03788), Figure 3, in per cent and in the order of :data:`MEASURED`.
+
+CIFAR-100, ResNet-44, asymmetric noise of rate 0.4, 30,000 iterations; read off the figure.
+"""
+
+
+def published() -> pd.DataFrame:
+    """Return :data:`PUBLISHED` as a table: a row a method's name, a column a measurement."""
+    return pd.DataFrame(PUBLISHED, index=list(MEASURED)).T
+
+
+def of_the_talk(specs: Iterable[str]) -> list[str]:
+    """Return those specs whose method stands on slides 36 to 38, in the slides' order, each once."""
+    known = [spec for spec in dict.fromkeys(specs) if METHODS.parse(spec).name in TALK]
+    return sorted(known, key=lambda spec: TALK.index(METHODS.parse(spec).name))
+
+
+def side_by_side(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the last epoch here, mean over seeds, beside the published one: columns (here or published, measured).
+
+    rows: run rows of one noise -> a row a spec of the talk's five; the test accuracy is ``test_acc`` in both.
+    """
+    readings = final_readings(rows).rename(columns={"last": "test_acc"})
+    here = readings.groupby("method")[list(MEASURED)].mean()
+    specs = of_the_talk(here.index)
+    theirs = published().loc[[METHODS.parse(spec).name for spec in specs]].set_axis(specs)
+    return pd.concat({"here": here.loc[specs], "published": theirs}, axis=1)
+
+
+def orders(side: pd.DataFrame) -> pd.Series:
+    """Return Spearman's rank correlation over the methods between here and published, by what is measured.
+
+    It is NaN for fewer than three methods, and where a column is not defined here.
+    """
+    if len(side) < 3:
+        return pd.Series(math.nan, index=list(MEASURED))
+    ranked = side.rank()
+    found = {name: ranked["here", name].corr(ranked["published", name]) for name in MEASURED if _full(side, name)}
+    return pd.Series(found).reindex(list(MEASURED))
+
+
+def trust_story(rows: pd.DataFrame, spec: str) -> pd.DataFrame:
+    """Return the trust of ProSelfLC on clean and on wrong labels in time, with what became of the wrong ones.
+
+    l is linear in the entropy, so the mean trust over a subset is g(t) (1 - its mean normalised entropy): no more
+    than the rows is needed at T = 1. rows: run rows of one noise -> columns g, trust_clean, trust_wrong (shares),
+    fit_wrong, corrected (per cent), indexed by progress, mean over seeds. Source: Talk, eq. 6.
+    """
+    values = METHODS.parse(spec).values
+    mean = rows[rows["method"] == spec].groupby("progress").mean(numeric_only=True)
+    story = pd.DataFrame({"g": [global_trust(float(t), B=values["B"]) for t in mean.index]}, index=mean.index)
+    for subset in ("clean", "wrong"):
+        story[f"trust_{subset}"] = story["g"] * (1 - mean[f"entropy_{subset}"])
+    return story.assign(**{name: 100 * mean[name] for name in ("fit_wrong", "corrected")})
+
+
+def memorised_by(rows: pd.DataFrame, spec: str, times: Sequence[float] = (0.25, 0.5, 0.75)) -> pd.Series:
+    """Return which share of the wrong labels that a method fits in the end it fits already at each progress t/T.
+
+    In per cent, mean over seeds first; NaN where no label is wrong.
+    """
+    line = rows[rows["method"] == spec].groupby("progress")["fit_wrong"].mean()
+    at = {t: 100 * line[line.index <= t + 1e-9].iloc[-1] / line.iloc[-1] for t in times if t >= line.index[0]}
+    return pd.Series(at, dtype=float)
+
+
+def steps(
+    p: Sequence[float], times: Sequence[float], *, B: float = 10.0, T: float = 1.0, detach: bool = False
+) -> pd.DataFrame:
+    """Return what ProSelfLC does to the target of one example whose label is class 0, a row a time t/T.
+
+    p: the learner's C probabilities, positive; B > 0, T in [0.01, 1]. Columns t, g, l, trust, target_0 ...
+    target_(C-1), semantic (the target's class) and pull: minus the derivative with respect to the label's logit,
+    positive where the step draws the prediction to the label. Source: Talk, eq. 6.
+    """
+    logits = torch.tensor([list(p)], dtype=torch.float64).log()
+    label = torch.zeros_like(logits)
+    label[0, 0] = 1.0
+    confident = float(local_trust(logits, T=T)[0])
+    rows = []
+    for t in times:
+        target = proselflc(label, logits, progress=t, B=B, T=T)[0]
+        spec = f"proselflc:B={B},T={T},detach={detach}"
+        pull = -float(logit_gradient(spec, logits, torch.tensor([0]), progress=t)[0, 0])
+        row = {"t": t, "g": global_trust(t, B=B), "l": confident}
+        row |= {"trust": row["g"] * confident, **{f"target_{j}": float(x) for j, x in enumerate(target)}}
+        rows.append(row | {"semantic": int(semantic_class(target[None])[0]), "pull": pull})
+    return pd.DataFrame(rows)
+
+
+def crossing(p: Sequence[float], *, B: float = 10.0, T: float = 1.0) -> float:
+    """Return the time t/T at which ProSelfLC's target leaves the label, class 0, for the learner's own class.
+
+    The target's class changes where e (p_j - p_y) > 1 - e, so at the trust e* = 1 / (1 + p_j - p_y), with p_T in the
+    place of p; g(t) = e* / l gives t/T = 1/2 + log(x / (1 - x)) / B with x = e* / l(p). inf where it never comes:
+    the learner agrees, is not confident enough (x >= 1), or the time is beyond the end. At least 0.
+    Source: derived here from Talk, eq. 6.
+    """
+    logits = torch.tensor([list(p)], dtype=torch.float64).log()
+    sharp = torch.softmax(logits / T, dim=1)[0]
+    x = float(1 / (1 + sharp[1:].max() - sharp[0]) / local_trust(logits, T=T)[0].clamp_min(1e-12))
+    if sharp[1:].max() <= sharp[0] or x >= 1:
+        return math.inf
+    t = 0.5 + math.log(x / (1 - x)) / B
+    return max(0.0, t) if t < 1 else math.inf
+
+
+def sure_and_right(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return how sure the network is and how often it is right, by method, subset and progress, mean over seeds.
+
+    sure is 1 - H(p) / log C, right the share of the subset that is predicted as its true class, both in per cent.
+    rows: run rows of one noise -> columns method, subset (clean, wrong), progress, sure, right.
+    """
+    mean = rows.groupby(["method", "progress"], sort=False)[list(MEASURED)].mean()
+    parts = []
+    for subset, right in (("clean", "clean_acc"), ("wrong", "corrected")):
+        part = pd.DataFrame({"sure": 100 * (1 - mean[f"entropy_{subset}"]), "right": 100 * mean[right]})
+        parts.append(part.reset_index().assign(subset=subset))
+    return pd.concat(parts, ignore_index=True)[["method", "subset", "progress", "sure", "right"]]
+
+
+def believed(histograms: pd.DataFrame, above: float = 0.9) -> pd.DataFrame:
+    """Return how many given labels the network believes in the end, and which share of those is wrong.
+
+    histograms: rows of ``Run.p_y_frame`` of one noise; a label is believed whose p_y lies in a bin above ``above``.
+    Columns believed and wrong_among (per cent; NaN where none is believed) and wrong_in_all, indexed by method, over
+    all seeds together.
+    """
+    last = histograms[histograms["epoch"] == histograms.groupby("run_id")["epoch"].transform("max")]
+    sure = last[last["p"] > above].groupby(["method", "subset"])["count"].sum().unstack("subset")
+    whole = last.groupby(["method", "subset"])["count"].sum().unstack("subset").reindex(sure.index)
+    return pd.DataFrame(
+        {
+            "believed": 100 * sure.sum(axis=1) / whole.sum(axis=1),
+            "wrong_among": 100 * sure["wrong"] / sure.sum(axis=1).where(lambda total: total > 0),
+            "wrong_in_all": 100 * whole["wrong"] / whole.sum(axis=1),
+        }
+    )
+
+
+def _full(side: pd.DataFrame, name: str) -> bool:
+    return bool(side["here", name].notna().all())

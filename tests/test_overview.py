@@ -1,0 +1,113 @@
+"""The table of all methods, and claims whose verdicts follow from rows seed by seed."""
+
+import math
+
+import pandas as pd
+import pytest
+from test_dynamics import rows
+
+from robustdl_lib import overview, sweeps
+from robustdl_lib.config import ConfigError
+from robustdl_lib.overview import Claim
+from robustdl_lib.registry import METHODS
+
+ABOVE = Claim("1", "LS above CCE", ("ls", "last"), (("cce", "last"),))
+
+
+def runs(**last: list[float]) -> pd.DataFrame:
+    """Return rows of one epoch: for each method its last test accuracy, a seed a number."""
+    parts = []
+    for name, values in last.items():
+        for seed, value in enumerate(values):
+            one = rows((name,), 1).iloc[[0]].assign(run_id=f"{name}{seed}", seed=seed, test_acc=value)
+            parts.append(one.assign(p_clean=0.9, p_wrong=0.2))
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("cce", "ls", "said"),
+    [
+        ([0.5, 0.6, 0.7], [0.6, 0.7, 0.8], "holds"),
+        ([0.6, 0.7, 0.8], [0.5, 0.6, 0.7], "fails"),
+        ([0.5, 0.6, 0.7], [0.6, 0.5, 0.8], "open"),
+        ([0.5, 0.6], [0.5, 0.7], "open"),
+        ([0.5], [0.6], "holds (one run)"),
+        ([0.6], [0.5], "fails (one run)"),
+    ],
+)
+def test_a_verdict_is_what_every_seed_says(cce, ls, said):
+    found = overview.verdicts({"here": runs(cce=cce, ls=ls)}, [ABOVE]).iloc[0]
+    assert found["verdict"] == said
+    assert found["seeds"] == len(cce)
+    assert found["by"] == pytest.approx(100 * (sum(ls) - sum(cce)) / len(cce))
+
+
+def test_seeds_are_paired_and_not_ranked():
+    """Each seed of LS lies above the same seed of CCE, though one lies below another seed of it."""
+    assert overview.verdicts({"here": runs(cce=[0.5, 0.9], ls=[0.6, 0.95])}, [ABOVE])["verdict"].item() == "holds"
+
+
+def test_below_and_against_several():
+    claim = Claim("1", "LS lowest", ("ls", "last"), (("cce", "last"), ("cp", "last")), -1)
+    frame = runs(cce=[0.5, 0.6], cp=[0.4, 0.7], ls=[0.3, 0.5])
+    found = overview.verdicts({"here": frame}, [claim]).iloc[0]
+    assert found["verdict"] == "holds"
+    assert found["by"] == pytest.approx(15.0)  # CCE: 20 and 10, CP: 10 and 20; the nearest mean is 15
+    mixed = runs(cce=[0.5, 0.6], cp=[0.2, 0.4], ls=[0.3, 0.5])
+    assert overview.verdicts({"here": mixed}, [claim])["verdict"].item() == "fails"
+
+
+def test_what_rows_lack_is_not_asked():
+    for frame in (runs(cce=[0.5]), runs(ls=[0.5]), runs(cce=[0.5]).iloc[:0]):
+        found = overview.verdicts({"here": frame}, [ABOVE]).iloc[0]
+        assert found["verdict"] == "not asked"
+        assert math.isnan(found["by"])
+    assert overview.verdicts({}, [ABOVE])["verdict"].item() == "not asked"
+
+
+def test_every_claim_names_methods_and_measurements_that_there_are():
+    columns = set(overview.readings(runs(cce=[0.5])).columns)
+    for claim in overview.CLAIMS:
+        for name, column in (claim.first, *claim.others):
+            assert name in METHODS
+            assert column in columns
+        assert claim.where in ("here", "human", *(noise.partition(":")[0] for noise in sweeps.WORKED_NOISES))
+    assert len({(claim.words, claim.where) for claim in overview.CLAIMS}) == len(overview.CLAIMS)
+
+
+def test_the_committed_rows_answer_every_claim_that_they_can():
+    here = overview.held("figures")
+    found = overview.verdicts({"here": here[here["noise"] != "none"]})
+    asked = found[found["verdict"] != "not asked"]
+    assert set(asked["rows"]) == {"here"}
+    assert set(found.loc[found["rows"] == "here", "claim"]) - set(asked["claim"]) == {
+        "a loss may be unbounded: SCE ends above MAE"  # SCE is of the sweep relatives
+    }
+
+
+def test_traits_say_what_the_lens_finds():
+    table = overview.traits(["cce", "mae", "dm", "ls:eps=0.25", "proselflc", "kd"])
+    assert list(table["acts on"]) == [*["magnitude"] * 3, *["direction too"] * 3]
+    assert list(table["symmetric"]) == ["no", "yes", "-", "no", "no", "no"]
+    assert table.loc["ls:eps=0.25", "target"] == "(1 - eps) * q + eps / C"
+    assert table.loc["dm", "psi"] == pytest.approx(1 / 3, abs=0.01)
+    assert table.loc["kd", "keeps"] == "a trained teacher"
+
+
+def test_every_memory_has_its_words():
+    kept = {entry.meta["memory"].__name__ for entry in METHODS.entries.values() if "memory" in entry.meta}
+    assert kept == set(overview.KEPT)
+
+
+def test_outcomes_rank_by_the_last_epoch():
+    table = overview.outcomes(runs(cce=[0.5, 0.7], ls=[0.8, 0.9]))
+    assert list(table.index) == ["ls", "cce"]
+    assert list(table.columns) == list(overview.OUTCOMES)
+    assert table.loc["cce", "last"] == pytest.approx(60.0)
+    assert table.loc["cce", "sd"] == pytest.approx(100 * 0.1 * 2**0.5)
+
+
+def test_held_trains_nothing_and_refuses_a_bad_setting():
+    assert not len(overview.held("figures", "smoke", shelf="runs"))
+    with pytest.raises(ConfigError):
+        overview.held("figures", "quik")
