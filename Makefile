@@ -22,7 +22,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env figures results executed test notebooks reference studies bench lab docs lock lint clean distclean
+.PHONY: help env figures results report executed test notebooks reference studies bench lab docs book lock lint clean distclean
 
 # A misspelt variable would be ignored in silence: NOSIE=symmetric:0.6 must not train the wrong noise.
 VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS ENGINE ADDRESS QUIET BUDGET PYTHON NAME
@@ -40,8 +40,9 @@ SETTING := --profile '$(PROFILE)' --noise '$(NOISE)' --methods '$(METHODS)' --da
 WHERE := $(if $(JOBS),--jobs '$(JOBS)') $(if $(ENGINE),--engine '$(ENGINE)') $(if $(ADDRESS),--address '$(ADDRESS)')
 NOTEBOOKS := $(basename $(notdir $(sort $(wildcard notebooks/[0-9]*.py))))
 # A run of the small profile takes a quarter of an hour, so its notebooks are those that need the figures' runs alone.
-ABOUT_RUNS := 03_training_under_noise 07_target_modification
+ABOUT_RUNS := 03_training_under_noise 09_proselflc 10_training_dynamics 11_entropy_minimisation 12_summary
 FIGURES_SWEEPS := figures $(if $(filter small,$(PROFILE)),,disguise)
+RATES_SWEEPS := $(if $(filter small,$(PROFILE)),,noise_rates noise_rates_judged)
 LIBRARY := $(wildcard robustdl_lib/*.py)
 NAME ?= $(PROFILE)
 
@@ -75,6 +76,9 @@ figures: env ## Train what is missing, run the notebooks, draw every figure, com
 results: env ## Train what is missing of the sweep and print its headline table
 	@$(RUN) sweep figures $(SETTING) $(WHERE) $(if $(QUIET),--quiet)
 
+report: env ## Compare published numbers and claims, the reference and this machine: a table, csv, a page
+	@$(RUN) report --profile '$(PROFILE)'
+
 executed: $(patsubst %,$(RESULTS)/notebooks/$(NAME)/%.ipynb,$(if $(filter small,$(PROFILE)),$(ABOUT_RUNS),$(NOTEBOOKS)))
 
 $(RESULTS)/notebooks/$(NAME)/%.ipynb: notebooks/%.py $(LIBRARY) $(wildcard $(RESULTS)/runs/$(PROFILE)*) | env
@@ -95,13 +99,15 @@ notebooks: env ## Rebuild the committed notebooks from their sources, executed w
 reference: env ## Train the committed reference anew, redraw its figures and rebuild the notebooks
 	@$(RUN) setting --profile '$(PROFILE)' > /dev/null
 	@rm -rf '$(RESULTS)/reference/$(or $(PROFILE),quick)' '$(RESULTS)/reference/$(or $(PROFILE),quick)_'*
-	@for sweep in figures disguise relatives worked exercises; do $(RUN) sweep $$sweep --profile '$(PROFILE)' --into reference; done
+	@for sweep in figures disguise relatives worked exercises $(RATES_SWEEPS); do \
+	  $(RUN) sweep $$sweep --profile '$(PROFILE)' --into reference; \
+	done
 	@$(RUN) figures --profile '$(PROFILE)' --shelf reference
+	@$(RUN) report --profile '$(PROFILE)' --shelf reference > /dev/null
 	@$(MAKE) --no-print-directory docs notebooks
 
 studies: env ## Compute the committed studies anew; those of CIFAR need its files in the data root
-	@for name in data_centric split_scores know_the_unknown missing_labels \
-	    doubts longer_mae second_look digits_audited; do $(RUN) study $$name --into reference; done
+	@for name in data_centric split_scores know_the_unknown missing_labels doubts longer_mae second_look digits_audited; do $(RUN) study $$name --into reference; done
 	@if [ -d '$(or $(ROBUSTDL_DATA),data)/cifar-10-batches-py' ]; then \
 	  for name in border border_pairs adverse_gallery transitions_cifar10n know_the_unknown_cifar10; do \
 	    $(RUN) study $$name --into reference; \
@@ -111,12 +117,16 @@ studies: env ## Compute the committed studies anew; those of CIFAR need its file
 bench: env ## Measure this machine beside a plain PyTorch loop: benchmarks/README.md (BUDGET=tiny tries it out)
 	@$(PY) -m benchmarks $(if $(BUDGET),--budget '$(BUDGET)')
 
+# A kernel python3 that was installed elsewhere would be another Python: the environment's own comes first.
 lab: env ## Open the notebooks in JupyterLab
-	@.venv/bin/jupyter lab --notebook-dir=.
+	@env -u JUPYTER_PATH JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab --notebook-dir=.
 
 docs: env ## Renew the generated pages: the README's table, docs/METHODS.md, docs/SETTINGS.md, docs/explorer.html
 	@for page in README.md docs/METHODS.md docs/SETTINGS.md; do $(RUN) readme $$page; done
 	@$(RUN) explorer
+
+book: env ## Build the site from what is committed, without a network: build/book/index.html
+	@$(PY) -m book $(if $(JOBS),--jobs '$(JOBS)')
 
 lint: env ## Put the code into the house's form
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
@@ -125,8 +135,8 @@ lock: env ## Resolve pyproject.toml into requirements.lock anew
 	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --all-extras --upgrade pyproject.toml -o requirements.lock
 
-clean: ## Remove what was made here: runs, executed notebooks, figures (the committed reference stays)
-	@rm -rf '$(RESULTS)/runs' '$(RESULTS)/notebooks' build dist
+clean: ## Remove what was made here: runs, executed notebooks, reports, figures (the committed reference stays)
+	@rm -rf '$(RESULTS)/runs' '$(RESULTS)/notebooks' '$(RESULTS)/report' build dist
 	@find '$(or $(ROBUSTDL_FIGURES),figures)' -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean ## Remove the environment too

@@ -5,13 +5,15 @@ from typing import Any
 
 import torch
 
-from benchmarks import ours
+from benchmarks import ours, stacked
 from benchmarks.setting import Budget, Cell, row, there
 from benchmarks.throughput import PLAIN, RATE, plainly
+from robustdl_lib.config import RunConfig
 from robustdl_lib.data import load, load_source
+from robustdl_lib.sources import Source
 
-THREADS, PROCESSES = "ours, threads", "ours, processes"
-"""Runs that share the GPU: threads with a stream and a graph each, as the library has them, or processes."""
+THREADS, PROCESSES, STACKED = "ours, threads", "ours, processes", "ours, stacked"
+"""Runs that share the GPU: threads with a stream and a graph each, as the library has them; processes; or one stack."""
 ABSENT = "note: there is no CUDA device here, so the rows of the GPU say that they were not measured"
 
 
@@ -34,6 +36,9 @@ def _sides(cell: Cell, budget: Budget) -> dict[tuple[str, int], Callable[[], tup
         cfg = cell.config(device="cuda")
         return plainly(cfg, load(cfg), workers)[:2]
 
+    def as_one(cfgs: Sequence[RunConfig], source: Source, _: int) -> list[ours.Timed]:
+        return [stacked.stacking(cfgs, source)]
+
     def at_once(count: int, run: Callable[..., Sequence[ours.Timed]]) -> tuple[int, float]:
         return ours.together(run(cell.sweep(count, device="cuda"), load_source(cell.dataset), count))
 
@@ -42,7 +47,7 @@ def _sides(cell: Cell, budget: Budget) -> dict[tuple[str, int], Callable[[], tup
     }
     mine = {
         (side, count): lambda count=count, run=run: at_once(count, run)
-        for side, run in ((THREADS, ours.sharing), (PROCESSES, ours.sweep))
+        for side, run in ((THREADS, ours.sharing), (PROCESSES, ours.sweep), (STACKED, as_one))
         for count in budget.gpu_at_once
     }
     return plain | mine

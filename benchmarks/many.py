@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import ours
+from benchmarks import ours, stacked
+from benchmarks.gpu import STACKED
 from benchmarks.memory import held_rows, watched
 from benchmarks.setting import Budget, Cell, cores, row, there
-from benchmarks.throughput import OURS
+from benchmarks.throughput import OURS, RATE
 from robustdl_lib.config import PROFILES
 from robustdl_lib.data import load_source
+from robustdl_lib.processes import on_threads
 
 EPOCHS = PROFILES["quick"]["epochs"]
 
@@ -23,6 +25,7 @@ def rows(budget: Budget) -> Iterator[dict[str, Any]]:
         _, peak = watched("sweep", budget.whole, count)
         yield from held_rows("whole data", budget.whole, peak, side=OURS[0], at_once=count)
     yield from longer(budget)
+    yield from as_one(budget)
 
 
 def an_hour(cell: Cell, count: int, said: dict[str, Any]) -> dict[str, Any]:
@@ -48,3 +51,20 @@ def longer(budget: Budget) -> Iterator[dict[str, Any]]:
     for count in budget.runs:
         _, seconds = ours.together(ours.sweep(cell.sweep(count), source, many, everything=True))
         yield row("growth", f"seconds of {count} runs", "s", [seconds], side=OURS[1], **where)
+
+
+def as_one(budget: Budget) -> Iterator[dict[str, Any]]:
+    """Yield the rates of runs at once: in processes of one thread each, and stacked as one network on all threads."""
+    cell, source = budget.crowd, load_source(budget.crowd.dataset)
+    for count in budget.at_once:
+        where = {"dataset": cell.dataset, "model": cell.model, "examples": cell.examples, "at_once": count}
+        sides = {
+            OURS[0]: lambda cfgs, count=count: ours.sweep(cfgs, source, count),
+            STACKED: lambda cfgs: [stacked.stacking(cfgs, source)],
+        }
+        for side, train in sides.items():
+            with on_threads(cores()):
+                rates = [
+                    images / seconds for images, seconds in (ours.together(train(cell.sweep(count))) for _ in range(3))
+                ]
+            yield row("stacking", RATE, "1/s", rates[1:], side=side, **where)

@@ -73,6 +73,11 @@ def many(rows: pd.DataFrame) -> pd.DataFrame:
     return _named(wide, {**hourly, "all processes (PSS)": "PSS (MiB)", "unshared (USS)": "USS (MiB)"})
 
 
+def stacking(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rates of runs at once, as processes and as one stack, by their number."""
+    return _named(_wide(rows, "stacking", [*KEYS, "side", "at_once"]), {RATE: RATE})
+
+
 def whole(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the memory of a sweep that holds a whole data set, by the number of processes."""
     names = {
@@ -157,6 +162,7 @@ TABLES: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
     "dynamics": ("What recording takes of an epoch", dynamics),
     "memory": ("Memory of one run", memory),
     "many": ("Many runs", many),
+    "stacking": ("Many runs, stacked as one network by torch.func", stacking),
     "whole": ("Many processes, one copy of the images", whole),
     "ceilings": ("What the machine does at best", ceilings),
     "roofline": ("A training step of 128 images on one thread", roofline),

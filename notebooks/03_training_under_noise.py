@@ -153,7 +153,7 @@ ends.loc[specs].rename(index=lambda spec: METHODS.parse(spec).label).rename_axis
 #   figure, after 100,000 iterations, their average $p_y$ is about 0.75; here are some 500 iterations. The damage is
 #   done earlier: a wrong label needs only to be the *largest* probability.
 # - **Boot-soft and ProSelfLC hold more wrong labels above 0.9 than CCE does.** They reward confidence, in what is
-#   memorised too ([notebook 07](07_target_modification.ipynb)).
+#   memorised too ([notebook 11](11_entropy_minimisation.ipynb)).
 # - **MAE gives up clean labels**: its clean examples are in two piles, at 1 and at 0, with little between.
 
 # %% [markdown]

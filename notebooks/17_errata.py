@@ -169,7 +169,7 @@ readings.rename_axis("lam").round(4)
 # ### 4. The loss that DM does not have
 #
 # *Sources: talk ("is a loss function necessary?"), DM. Verdict derived here, in full in [notebook
-# 01](04_example_weighting.ipynb).*
+# 04](04_example_weighting.ipynb).*
 #
 # A loss with DM's weight would be $L(p) = \int_p^1 \frac{w(s)}{2 s (1-s)} ds$. $w(s) / (2s)$ tends to $1/2$ at $s = 1$,
 # not to 0, so the integral diverges, for every $p$. The norm of the derivative there is still $w = 1$, along $(p -
@@ -321,7 +321,7 @@ found.set_axis(["rest shared alike", "rest uneven"]).round(3)
 # %% [markdown]
 # At the same $p_y$ NCE's gradient has two norms and two directions; it lowers the other logits nearly alike, whatever
 # they have. A weight curve drawn for it (the library shares the rest alike) is one slice of many. [Notebook
-# 06](08_direction_and_magnitude.ipynb) measures how far each method is from the family.
+# 08](08_direction_and_magnitude.ipynb) measures how far each method is from the family.
 #
 # ## Targets
 #

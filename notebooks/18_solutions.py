@@ -1358,7 +1358,7 @@ budgets = ended[big & usual["epochs"] & ended["method"].isin(["cce", "mae", "gce
 budget = budgets.pivot_table(index="method", columns="epochs", values="last")
 assert not committed or (budget[10].idxmax() == "gce" and budget[50].idxmax() == "dm")
 assert not committed or budget.loc["dm", 10] < budget.loc["cce", 10] - 20
-budget.join(budget.rank(ascending=False).astype(int), rsuffix=" (place)").round(1)
+budget.join(budget.rank(ascending=False).astype(int).add_suffix(" (place)")).round(1)
 
 # %% [markdown]
 # DM's and CCE's. After 10 epochs DM is third, far below CCE: its weights have not found anything to believe yet. After 50 CCE has memorised and DM leads. GCE is near the top in both, MAE last in both. Whoever compares methods at one budget compares budgets. (200 epochs were not trained.)

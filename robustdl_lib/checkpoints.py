@@ -173,20 +173,9 @@ class Checkpoint:
 
     def _read(self) -> dict[str, Any] | None:
         """Return what the file holds, None where there is none; raises ValueError that says what is bad of it."""
-        try:
-            content = memoryview(self.path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise ValueError(f"{self.path} cannot be read: {error.strerror}") from None
-        damaged = ValueError(f"{self.path} is not as it was written: it was cut short or changed")
-        if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
-            raise damaged
-        try:
-            kept = torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError):
-            raise damaged from None
-        self._require_origin(kept["origin"])
+        kept = read(self.path)
+        if kept is not None:
+            self._require_origin(kept["origin"])
         return kept
 
     def _require_origin(self, found: Mapping[str, Any]) -> None:
@@ -194,6 +183,26 @@ class Checkpoint:
             here, there = self.origin.get(name), found.get(name)
             if here != there:
                 raise ValueError(f"{self.path} comes from a run with {name} = {there}, and this one has {here}")
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """Return what a checkpoint holds: its origin, the seconds that its run took so far, the state; None without one.
+
+    Raises ValueError, in one sentence, for a file that cannot be read or is not as it was written.
+    """
+    try:
+        content = memoryview(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    damaged = ValueError(f"{path} is not as it was written: it was cut short or changed")
+    if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
+        raise damaged
+    try:
+        return torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError):
+        raise damaged from None
 
 
 def code_sha256(method: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import torch
 
+from robustdl_lib import published as numbers
 from robustdl_lib.gradients import logit_gradient
 from robustdl_lib.registry import METHODS
 from robustdl_lib.summary import final_readings
@@ -18,22 +19,19 @@ TALK = ("cce", "ls", "cp", "boot_soft", "proselflc")
 """The methods of the talk's slides 36 to 38, in the order of their legends."""
 MEASURED = ("clean_acc", "fit_wrong", "corrected", "test_acc", "entropy_clean", "entropy_wrong")
 """What slides 36 to 38 show, two panels a slide, as columns of run rows."""
-PUBLISHED = {
-    "cce": (94.0, 63.8, 32.9, 59.5, 10.1, 18.6),
-    "ls": (93.3, 34.0, 61.3, 65.1, 38.9, 47.2),
-    "cp": (92.0, 25.8, 67.9, 64.5, 82.3, 83.9),
-    "boot_soft": (93.5, 55.1, 39.9, 61.0, 5.2, 13.1),
-    "proselflc": (89.4, 14.4, 75.0, 67.8, 1.9, 3.4),
-}
-"""The end of training in ProSelfLC (arXiv 2005.03788), Figure 3, in per cent and in the order of :data:`MEASURED`.
-
-CIFAR-100, ResNet-44, asymmetric noise of rate 0.4, 30,000 iterations; read off the figure.
-"""
+FIGURE = "proselflc_figure_3"
+"""The table of :mod:`robustdl_lib.published` with the end of training on CIFAR-100, read off ProSelfLC's Figure 3."""
 
 
 def published() -> pd.DataFrame:
-    """Return :data:`PUBLISHED` as a table: a row a method's name, a column a measurement."""
-    return pd.DataFrame(PUBLISHED, index=list(MEASURED)).T
+    """Return the published end of training in per cent: a row a method's name, a column of :data:`MEASURED`.
+
+    CIFAR-100, ResNet-44, asymmetric noise of rate 0.4. Source: ProSelfLC (arXiv 2005.03788), Figure 3.
+    """
+    rows = numbers.read()
+    table = rows[rows["table"] == FIGURE].pivot(index="method", columns="quantity", values="value")
+    chosen = table.rename(columns={"last": "test_acc"}).loc[list(TALK), list(MEASURED)]
+    return (100 * chosen).round(6).rename_axis(index=None, columns=None)
 
 
 def of_the_talk(specs: Iterable[str]) -> list[str]:

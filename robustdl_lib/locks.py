@@ -37,6 +37,18 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
             os.close(held)
 
 
+def held(path: Path) -> bool:
+    """Return whether a process holds the lock whose file is ``path``; nothing is made, removed or waited for."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (OSError, AttributeError):  # no such file, or a system without locks
+        return False
+    return False
+
+
 def sweep_away(folder: Path, pattern: str) -> None:
     """Remove the lock files of ``folder`` that fit the glob ``pattern`` and that nobody holds."""
     for path in folder.glob(pattern):

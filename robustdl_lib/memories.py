@@ -28,6 +28,13 @@ def no_network(**changes: Any) -> Any:
     raise RuntimeError(f"only a memory that is restored asks for a network, asked for {changes}")
 
 
+def no_teacher(**changes: Any) -> Any:
+    """Stand for ``learn`` where nothing trains another network; raises RuntimeError when it is asked all the same."""
+    raise RuntimeError(
+        f"this method trains another network first, {changes}: give begin a learn that does, as train has"
+    )
+
+
 @dataclass(frozen=True)
 class Beginning:
     """What a memory is told before the first step.

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from robustdl_lib.losses import cce
-from robustdl_lib.memories import Beginning, Memory, no_network
+from robustdl_lib.memories import Beginning, Memory, no_network, no_teacher
 from robustdl_lib.registry import METHODS, Entry, Spec
-from robustdl_lib.weights import integral, weighted_loss
+from robustdl_lib.weights import derivative, integral, weighted_loss
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -36,7 +36,7 @@ class Objective:
     def begin(
         self,
         labels: Tensor,
-        learn: Callable[..., Any],
+        learn: Callable[..., Any] = no_teacher,
         untrained: Callable[..., Any] = no_network,
         state: dict[str, Any] | None = None,
     ) -> None:
@@ -126,6 +126,22 @@ class Objective:
             recalled = self.memory.recall(logits, target, rows=rows, images=images, progress=progress)
         losses, weights = self.per_example(logits, labels, progress=progress, recalled=recalled)
         return losses.sum() / self._scale(weights) if self.role == "weight" else losses.mean()
+
+    def derivative(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return what a weighting states instead of a loss: the derivative with respect to the logits of a batch.
+
+        logits [N, C] real, labels [N] in [0, C), -1 where missing -> [N, C], normalised by the batch as in a call.
+        ``logits.backward(objective.derivative(logits, labels))`` takes the step that ``objective(logits,
+        labels).backward()`` takes, to the last bit. Source: Talk, slide 17; DM (arXiv 1905.11233).
+        Raises ValueError for a method that is no weighting: its derivative comes from its loss.
+        """
+        if self.role != "weight":
+            raise ValueError(f"a weighting states its derivative, {self.method.name!r} has that of its {self.role}")
+        known = labels >= 0
+        target = self.one_hot(labels.clamp_min(0), logits)
+        weights = self.method.entry.function(logits, target, **self.method.knobs)
+        stated = derivative(weights, logits, target, self._scale(weights * known))
+        return torch.where(known.unsqueeze(1), stated, 0.0)
 
     def _scale(self, weights: Tensor) -> Tensor | float:
         norm = self.method.values.get("norm", "batch")

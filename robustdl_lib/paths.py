@@ -7,13 +7,39 @@ import re
 import shutil
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-ROOT = CHECKOUT if (CHECKOUT / "pyproject.toml").is_file() else Path.cwd()
+NAMED = re.compile(r'^name = "robustdl-lib"$', re.MULTILINE)
 LEAST_FREE_BYTES = 20 * 2**20
 
 
+def is_checkout(folder: Path) -> bool:
+    """Return whether ``folder`` is the root of the project's own tree: its ``pyproject.toml`` names it."""
+    try:
+        return bool(NAMED.search((folder / "pyproject.toml").read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def root(package: Path, current: Path) -> Path:
+    """Return the folder that places are relative to, for a ``package`` that runs in the folder ``current``.
+
+    The checkout that the package lies in; for an installed one the checkout that the current folder lies in, as for a
+    notebook that runs in ``notebooks/``; else the current folder.
+    """
+    return next((folder for folder in (package.parent, current, *current.parents) if is_checkout(folder)), current)
+
+
+ROOT = root(Path(__file__).resolve().parent, Path.cwd())
+"""The checkout, or the folder in which an installed package was imported; see :func:`root`."""
+
+
+def require_checkout(what: str) -> None:
+    """Raise OSError, in one sentence, where no checkout is there to hold ``what`` and nothing else has it."""
+    if not is_checkout(ROOT):
+        raise OSError(f"{what} in the project's checkout, and {ROOT} is none: run this inside a checkout")
+
+
 def data() -> Path:
-    """The data root: ``ROBUSTDL_DATA``, else ``data/`` in the checkout."""
+    """The data root: ``ROBUSTDL_DATA``, else ``data/`` in :data:`ROOT`."""
     return _place("ROBUSTDL_DATA", "data")
 
 

@@ -345,7 +345,7 @@ def _git_revision() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        if Path(git("rev-parse", "--show-toplevel")) != paths.ROOT:
+        if not paths.is_checkout(paths.ROOT) or Path(git("rev-parse", "--show-toplevel")) != paths.ROOT:
             return None  # another project's repository
         return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "robustdl_lib") else "")
     except (OSError, subprocess.CalledProcessError):

@@ -9,6 +9,7 @@ import math
 
 import pandas as pd
 
+from robustdl_lib import verdicts
 from robustdl_lib.registry import METHODS
 
 READINGS = ("last", "oracle", "selected")
@@ -30,6 +31,7 @@ ALIKE = (
     "weight_decay",
     "schedule",
 )
+SPREADS = ("last_std", "seeds", "last_std_reference", "seeds_reference")
 SHOWN = {
     "noise": "noise",
     "noise_rate": "wrong",
@@ -93,7 +95,8 @@ def differences(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each (noise, method) of both tables: last accuracy here, in the reference, and here minus it.
 
     ours, reference: tables of :func:`headline` -> columns noise, label, here, reference, difference,
-    reference_std.
+    reference_std, and tolerance: how far chance may move the means of so many seeds apart
+    (:func:`robustdl_lib.verdicts.between`; NaN where one seed stands against one).
     """
     both = ours.merge(reference, on=["noise", "method"], suffixes=("", "_reference"))
     return pd.DataFrame(
@@ -104,6 +107,7 @@ def differences(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
             "reference": both["last_mean_reference"],
             "difference": both["last_mean"] - both["last_mean_reference"],
             "reference_std": both["last_std_reference"],
+            "tolerance": [verdicts.between(*pair) for pair in both[list(SPREADS)].itertuples(index=False, name=None)],
         }
     )
 

@@ -319,7 +319,7 @@ def _checkpoint(
     return checkpoints.Checkpoint(paths.hidden(shelf, "checkpoint", cfg.run_id), origin, every, started)
 
 
-def _default_jobs(device: str) -> int:
+def default_jobs(device: str) -> int:
     """Return how many runs work at a time: one a core, or up to eight on a GPU."""
     return cpu_count() if resolve_device(device).type == "cpu" else min(8, cpu_count())
 
@@ -330,7 +330,7 @@ def _outcomes(
     """Yield what ``attempt`` returns of each call, as they end, from where the engine runs them."""
     if engine == "dask":
         return workers.spread(partial(attempt, wait=True), calls, str(address), jobs)
-    jobs = jobs or _default_jobs(calls[0][0].device)
+    jobs = jobs or default_jobs(calls[0][0].device)
     threads = max(1, cpu_count() // jobs)  # of the jobs asked for: a resumed sweep computes as the first did
     with on_threads(threads):  # measured here, once: the processes then find what was chosen
         for cfg, _, source in calls:

@@ -62,7 +62,7 @@ def fit(
     the epoch, ``train_loss``, accuracies in [0, 1] on the test set and on the noisy validation set, the
     training-set dynamics of :func:`robustdl_lib.metrics.dynamics`, and ``trust``, the average share of a
     training target that the learner supplies. After each epoch the network is read in inference mode.
-    Raises ConfigError for a device that is not there, TrainingFailed when the loss is not finite.
+    Raises ConfigError for a device that is not there, TrainingFailed when a loss or the network's output is not finite.
     """
     device = resolve_device(cfg.device)
     with own_stream(device):
@@ -110,8 +110,11 @@ def _fit(
             lr = scheduler.get_last_lr()[0]
             scheduler.step()
         row: dict[str, float] = {"epoch": epoch, "progress": epoch / cfg.epochs, "lr": float(lr)}
-        row["train_loss"] = steps.losses.mean(f"of {total}, in epoch {epoch} of {cfg.canonical_json()}")
+        where = f"of {total}, in epoch {epoch} of {cfg.canonical_json()}"
+        row["train_loss"] = steps.losses.mean(where)
         seen = logits_of(cfg, model, data.train, form)
+        if not bool(seen.isfinite().all()):  # an epoch's last step can do this, whose losses were finite before it
+            raise TrainingFailed(f"the network's logits are not finite after step {epoch * steps_per_epoch} {where}")
         measured, counts = measure(cfg, model, data, objective, epoch / cfg.epochs, seen, form)
         histograms.append(counts)
         history.append({**row, **measured, "seconds": time.perf_counter() - started})

@@ -23,6 +23,8 @@ from robustdl_lib.registry import METHODS
 
 Norm = Literal["batch", "integral", "none"]
 Sharpness = Annotated[float, Field(ge=0, le=60)]
+LARGE = 20.0
+"""Log-odds from which on softplus is written out."""
 
 
 def log_odds_against(logits: Tensor, target: Tensor) -> Tensor:
@@ -47,11 +49,39 @@ def weighted_loss(weight: Tensor, logits: Tensor, target: Tensor) -> Tensor:
     Source: Talk, eq. 4; DM (arXiv 1905.11233) and its code: a detached weight times cross entropy.
     """
     odds = log_odds_against(logits, target)
+    far = odds.clamp_min(LARGE)
+    surprise = torch.where(odds > LARGE, far + torch.log1p(torch.exp(-far)), softplus(odds, threshold=2 * LARGE))
+    return _share(weight, odds).detach() * surprise
+
+
+@torch.no_grad()
+def derivative(weight: Tensor, logits: Tensor, target: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """Return w / (2 (1 - p_y)) (p - q) / scale per example [N, C]: a derivative that is stated, not that of a loss.
+
+    weight [N] >= 0, logits [N, C] real, target [N, C] one-hot, scale > 0 -> [N, C] of L1 norm w / scale. It is what
+    autograd finds for ``weighted_loss(weight, logits, target).sum() / scale``, bit for bit, in float32 and in
+    float64: the factors are multiplied in the order in which it comes by them. (p - q) = (1 - p_y) (r - q), r being
+    the probabilities among the other classes, so nothing is divided by 0 at p_y = 1.
+    Source: Talk, eq. 4 and slide 17. Raises ValueError when the shapes differ.
+    """
+    odds = log_odds_against(logits, target)
+    others = logits + torch.log1p(-target)
+    among = torch.exp(others - torch.logsumexp(others, dim=1, keepdim=True))  # r
+    pull = torch.ones_like(odds) / scale * _share(weight, odds)
+    return _times_away(pull, odds).unsqueeze(1) * (among - target)
+
+
+def _share(weight: Tensor, odds: Tensor) -> Tensor:
+    """Return w / (2 (1 - p_y)), at most the largest number of the type: a weight may be large at p_y = 1."""
     away = torch.sigmoid(odds).clamp_min(torch.finfo(odds.dtype).tiny)
-    share = (weight / (2 * away)).clamp_max(torch.finfo(odds.dtype).max)  # a weight that is large at p_y = 1
-    far = odds.clamp_min(20.0)
-    surprise = torch.where(odds > 20.0, far + torch.log1p(torch.exp(-far)), softplus(odds, threshold=40.0))
-    return share.detach() * surprise
+    return (weight / (2 * away)).clamp_max(torch.finfo(odds.dtype).max)
+
+
+def _times_away(pull: Tensor, odds: Tensor) -> Tensor:
+    """Return pull (1 - p_y), where 1 - p_y is the slope of -log p_y in the log-odds, as autograd takes it."""
+    near = torch.ops.aten.softplus_backward(pull, odds, 1, 2 * LARGE)  # its exp rounds as no other does
+    far = torch.exp(-odds.clamp_min(LARGE))
+    return torch.where(odds > LARGE, pull - pull / (1 + far) * far, near)
 
 
 def integral(weight: Callable[..., Tensor], **knobs: object) -> float:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,6 +122,29 @@ def fleet(fleets: Any) -> Any:
 def digits() -> data.Data:
     """The digits with 40 % symmetric noise, as the smoke profile loads them."""
     return data.load(smoke())
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Path:
+    """The folder that holds a test's results and figures."""
+    return tmp_path
+
+
+@pytest.fixture
+def run(places: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Call the command line in this process: words in; exit code, standard output and standard error out."""
+    from robustdl_lib import cli
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["robustdl", *words])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return call
 
 
 def smoke(**changes: object) -> RunConfig:

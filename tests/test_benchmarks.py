@@ -225,7 +225,7 @@ def test_without_cuda_the_rows_of_the_gpu_are_there_and_empty(monkeypatch: pytes
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     found = pd.DataFrame(gpu.rows(TINY))
     assert capsys.readouterr().out.count("\n") == 1
-    assert len(found) == 2 + 2 * len(TINY.gpu_at_once)
+    assert len(found) == 2 + 3 * len(TINY.gpu_at_once)
     assert found["value"].isna().all()
     assert set(tables.gpu(found)[throughput.RATE]) == {tables.ABSENT}
 

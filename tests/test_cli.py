@@ -1,39 +1,26 @@
 """The command line and the Makefile: what they do, and what they refuse in one sentence."""
 
+import contextlib
+import inspect
 import json
+import os
+import pty
 import re
+import shlex
+import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pandas as pd
 import pytest
 
-from robustdl_lib import cli, losses, store, summary, sweeps
-from robustdl_lib.registry import METHODS
+from robustdl_lib import cli, cli_runs, losses, report, store, summary, sweeps
+from robustdl_lib.registry import METHODS, NOISES
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def places(tmp_path, monkeypatch):
-    monkeypatch.setenv("ROBUSTDL_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setenv("ROBUSTDL_FIGURES", str(tmp_path / "figures"))
-    return tmp_path
-
-
-@pytest.fixture
-def run(places, monkeypatch, capsys):
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["robustdl_lib", *words])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        return code, *capsys.readouterr()
-
-    return call
 
 
 @pytest.mark.parametrize(
@@ -154,7 +141,7 @@ def test_sweep_then_figures_then_status(run, places):
     run("figures", *words)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
     code, out, _ = run("status", *words)
-    assert "runs: 3 of 3 runs" in out
+    assert re.search(r"^figures +3 +3 +0 +0 +0 s$", out, re.MULTILINE)
 
 
 def test_a_truncated_file_is_named_ignored_and_retrained(run, places):
@@ -271,3 +258,104 @@ def test_a_loss_added_at_run_time_is_in_the_figures_the_lens_the_tables_and_the_
     assert re.search(r"^  late ", run("list")[1], re.MULTILINE)
     run("explorer", str(places / "explorer.html"))
     assert "Late" in (places / "explorer.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("swep",), "No such command 'swep'. Did you mean 'sweep'?"),
+        (("figure",), "No such command 'figure'. Did you mean 'figures'?"),
+        (("sweep", "--noize", "none"), "No such option '--noize'. (Did you mean one of: '--noise', "),
+        (("train", "--epoch", "2"), "No such option '--epoch'. Did you mean '--epochs'?"),
+    ],
+)
+def test_an_unknown_word_or_option_suggests_the_nearest(run, words, said):
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {said}")
+    assert err.count("\n") == 1
+
+
+def examples(command):
+    """Return the examples of a command's help, each as the words of a shell after the program's name."""
+    lines = [line.strip() for line in (command.help or "").splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("robustdl ")]
+
+
+@pytest.mark.parametrize("name", cli.app.commands)
+def test_the_help_of_a_command_has_examples_that_are_accepted(name, run):
+    shown = examples(cli.app.commands[name])
+    assert 1 <= len(shown) <= 2
+    for first, *words in shown:
+        assert first == name
+        with cli.app.commands[name].make_context(name, words) as context:
+            for table, word in ((METHODS, "method"), (NOISES, "noise")):
+                if context.params.get(word) not in (None, "", ()):
+                    table.parse(context.params[word])
+            if {"profile", "methods", "seeds"} <= set(context.params):
+                setting = {key: context.params[key] for key in inspect.signature(cli_runs.read_setting).parameters}
+                assert cli_runs.read_setting(**setting).slug
+    code, out, _ = run(name, "--help")
+    assert code == 0
+    assert f"  robustdl {name}" in out
+    assert len(cli.app.commands[name].get_short_help_str(limit=200)) <= 60
+
+
+def test_the_examples_of_the_group_are_commands_and_its_help_has_every_exit_code(run):
+    assert {words[0] for words in examples(cli.app)} <= set(cli.app.commands)
+    _, out, _ = run("--help")
+    codes = [int(code) for code in re.findall(r"^ +(\d+) +\w", out.split("Exit codes:")[1], re.MULTILINE)]
+    assert codes == [0, cli.REFUSED, 2, report.RED, cli.INTERRUPTED, cli.UNREAD]
+    assert run()[1] == out
+
+
+def test_the_version_is_the_packages(run):
+    assert run("--version")[1] == f"robustdl, version {version('robustdl-lib')}\n"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, click.Abort])
+def test_an_interrupted_command_says_so_and_exits_with_130(run, monkeypatch, stop):
+    def interrupted(**_):
+        raise stop
+
+    monkeypatch.setattr(cli.app.commands["methods"], "callback", interrupted)
+    code, _, err = run("methods")
+    assert code == 130
+    assert err.strip() == "stopped; what was finished is kept"
+
+
+def start(*words, **more):
+    """Start the command line in a process of its own."""
+    command = [sys.executable, "-m", "robustdl_lib", *words]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, **more)
+
+
+def test_a_pipe_that_nobody_reads_ends_the_command_quietly():
+    process = start("list", stdout=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(120) == 141
+
+
+def test_an_interrupt_in_training_ends_with_130_and_what_was_finished_is_kept():
+    process = start("train", "--profile", "smoke", "--epochs", "400", stdout=subprocess.PIPE)
+    assert process.stdout.readline().startswith("epoch   1")
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=120)[1].strip() == "stopped; what was finished is kept"
+    assert process.returncode == 130
+
+
+def test_a_real_terminal_gets_a_drawn_table_and_no_colour_where_none_is_wanted(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    ours, theirs = pty.openpty()
+    process = start("status", "--profile", "smoke", stdout=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # what a terminal says when its last writer is gone
+        while block := os.read(ours, 4096):
+            shown += block
+    os.close(ours)
+    assert process.wait(120) == 0
+    assert "─────".encode() in shown
+    assert not re.search(rb"\x1b\[[0-9;]*3[0-7]", shown)

@@ -9,21 +9,22 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "robustdl_lib"
 LAYERS = (
     "registry paths locks downloads",
-    "processes cluster config losses targets weights noise models metrics sources splits image_cache",
+    "processes cluster config losses targets weights noise models metrics sources splits image_cache verdicts",
     "formats digits cifar folders human instance adverse artefacts memories",
-    "data summary objective",
+    "data summary objective published",
     "gradients symbols store checkpoints steps",
-    "train workers frames style lens estimators simplex suspects options dynamics",
+    "train workers frames style lens estimators simplex suspects options dynamics claims counterparts console",
     "sweeps studies plots noise_plots lens_plots statistics_plots simplex_plots explorer explorer_plots "
-    "split_plots audit_plots adverse_plots galleries folds audit_page dynamics_plots",
-    "notebooks widgets pages audit split_studies adverse_studies data_studies overview",
-    "exercises",
+    "split_plots audit_plots adverse_plots galleries folds audit_page dynamics_plots report_page report_plots "
+    "practice_plots difficulty_plots",
+    "notebooks widgets pages audit status split_studies adverse_studies data_studies overview report noise_rates",
+    "cli_runs cli_lens cli_files exercises",
     "cli",
     "__main__",
 )
 LAYER = {name: height for height, names in enumerate(LAYERS) for name in names.split()}
 MODULES = sorted(path for path in PACKAGE.glob("**/*.py") if path.name != "__init__.py")
-BESIDE = sorted(path for folder in ("tests", "benchmarks") for path in (ROOT / folder).glob("*.py"))
+BESIDE = sorted(path for folder in ("tests", "benchmarks", "book") for path in (ROOT / folder).glob("*.py"))
 SOURCES = [*MODULES, PACKAGE / "__init__.py", *BESIDE]
 
 
@@ -95,6 +96,11 @@ def test_pandas_starts_above_the_tensors(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_matplotlib_lives_in_the_plots_alone(path: Path) -> None:
     assert not outside(path) & {"matplotlib", "seaborn"} or path.stem == "style" or path.stem.endswith("plots")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_the_library_knows_nothing_of_what_stands_beside_it(path: Path) -> None:
+    assert not outside(path) & {"sphinx", "docutils", "myst_nb", "book", "benchmarks"}
 
 
 @pytest.mark.parametrize("name", ["losses", "targets", "weights", "metrics", "gradients"])

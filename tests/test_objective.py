@@ -6,7 +6,7 @@ from conftest import DETACHED, IN_P_ALONE, SPECS, extreme_batch, knob_ends, meta
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot, softmax
 
-from robustdl_lib import losses, weights
+from robustdl_lib import losses, models, weights
 from robustdl_lib.gradients import logit_gradient, weight_curve
 from robustdl_lib.objective import build
 from robustdl_lib.registry import METHODS, SpecError
@@ -214,3 +214,49 @@ def test_a_time_outside_the_run_is_refused(progress: float) -> None:
     with pytest.raises(ValueError, match="progress") as caught:
         build("proselflc")(*random_batch(0), progress=progress)
     one_sentence(caught.value, "[0, 1]", str(progress))
+
+
+STATED = [*specs_of("weight"), "dm:beta=8,lam=1,norm=none", "imae:T=8,norm=integral"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("spec", STATED)
+def test_a_weighting_states_the_derivative_that_its_surrogate_has(spec: str, dtype: torch.dtype) -> None:
+    objective = build(spec, 10)
+    for count in (1, 5, 105, 128):
+        logits, labels = random_batch(count, count=count)
+        labels[::7] = -1
+        leaf = logits.to(dtype).requires_grad_()
+        objective(leaf, labels).backward()
+        assert torch.equal(objective.derivative(leaf.detach(), labels), leaf.grad)
+
+
+@pytest.mark.parametrize("spec", ["dm:beta=12,lam=0.5", "dm:beta=16,lam=1", "imae", "exponential", "beta:a=2,n=3"])
+@pytest.mark.parametrize("batch", [7, 64])
+def test_a_network_trained_from_a_derivative_alone_ends_with_the_same_bits(spec: str, batch: int, digits) -> None:
+    """A step from a stated derivative, and one from the surrogate that the library differentiates."""
+    ends = {}
+    for way in ("stated", "surrogate"):
+        torch.manual_seed(0)
+        model, objective = models.build("resnet8", num_classes=10, in_channels=1), build(spec, 10)
+        sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+        for rows in torch.arange(8 * batch).split(batch):
+            sgd.zero_grad()
+            logits, labels = model(digits.train.batch(rows)), digits.train.labels[rows]
+            if way == "stated":
+                logits.backward(objective.derivative(logits.detach(), labels))
+            else:
+                objective(logits, labels).backward()
+            sgd.step()
+        ends[way] = list(model.state_dict().values())
+    assert all(torch.equal(one, other) for one, other in zip(*ends.values(), strict=True))
+    torch.manual_seed(0)
+    start = models.build("resnet8", num_classes=10, in_channels=1).state_dict().values()
+    assert not all(torch.equal(one, other) for one, other in zip(start, ends["stated"], strict=True))
+
+
+@pytest.mark.parametrize("spec", ["cce", "proselflc"])
+def test_a_method_with_a_loss_states_no_derivative(spec: str) -> None:
+    with pytest.raises(ValueError, match="derivative") as caught:
+        build(spec).derivative(*random_batch(0))
+    one_sentence(caught.value, "a weighting states its derivative", spec)

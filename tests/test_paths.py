@@ -44,6 +44,40 @@ def test_runs_move_with_the_results_and_the_committed_shelf_stays() -> None:
     assert paths.shelf("reference", "quick") == moved
 
 
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    folder = tmp_path / "checkout"
+    (folder / "notebooks").mkdir(parents=True)
+    (folder / "pyproject.toml").write_text('[project]\nname = "robustdl-lib"\n')
+    return folder
+
+
+def test_the_root_is_the_checkout_of_the_package_wherever_it_is_used(checkout: Path, tmp_path: Path) -> None:
+    assert paths.root(checkout / "robustdl_lib", tmp_path) == checkout
+
+
+def test_an_installed_package_finds_the_checkout_around_the_current_folder(checkout: Path, tmp_path: Path) -> None:
+    installed = tmp_path / "site-packages" / "robustdl_lib"
+    assert paths.root(installed, checkout) == checkout
+    assert paths.root(installed, checkout / "notebooks") == checkout
+
+
+@pytest.mark.parametrize("text", ["", '[project]\nname = "another"\n', "\xff"])
+def test_an_installed_package_elsewhere_takes_the_current_folder(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text, encoding="latin-1")
+    assert paths.root(tmp_path / "site-packages" / "robustdl_lib", tmp_path) == tmp_path
+
+
+def test_what_lies_in_the_checkout_is_asked_for_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths.require_checkout("the notebooks lie")
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    with pytest.raises(OSError, match="checkout") as caught:
+        paths.require_checkout("the notebooks lie")
+    one_sentence(caught.value, "the notebooks lie in the project's checkout", str(tmp_path))
+
+
 def test_an_unknown_shelf_is_refused() -> None:
     with pytest.raises(ValueError, match="shelf") as caught:
         paths.shelf("attic", "quick")

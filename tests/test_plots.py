@@ -94,9 +94,8 @@ def test_every_figure_draws_its_rows_and_leaves_no_global_state(name):
     figure = FIGURES[name](rows)
     assert isinstance(figure, Figure)
     shown = [ax for ax in figure.axes if ax.axison]
-    assert shown
-    assert shown[-1].get_xlabel()
-    assert shown[0].get_ylabel()
+    assert bool(shown) != FIGURES.entry(name).meta.get("diagram", False)  # boxes and arrows have no axes to label
+    assert not shown or (shown[-1].get_xlabel() and shown[0].get_ylabel())
     assert dict(matplotlib.rcParams) == before
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         assert pyplot.get_fignums() == []

@@ -67,6 +67,32 @@ def test_the_library_in_ten_lines_runs():
     assert torch.isfinite(names["logits"].grad).all()  # type: ignore[attr-defined]
 
 
+def test_the_loop_of_ones_own_runs_and_remembers():
+    names: dict[str, object] = {}
+    exec(block("DataLoader("), names)
+    assert names["loss"].begun  # type: ignore[attr-defined]
+    assert names["step"] == 5 * 8 - 1
+    assert names["loss"].memory.state()["targets"].any()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("spec", [name for name in METHODS if name not in ("kd", "pseudo")])
+def test_the_loop_of_ones_own_takes_every_method(spec):
+    """It learns what little there is to learn, a class's own brightness; or what its method says that it will."""
+    source = block("DataLoader(").replace('"elr", num', f'"{spec}", num').replace("0, 10, (512,)", "0, 2, (512,)")
+    names: dict[str, object] = {}
+    torch.manual_seed(0)
+    exec(source.replace("\nmodel", "\nimages += labels[:, None, None, None] * 3.0\nmodel", 1), names)
+    model, images, labels = names["model"], names["images"], names["labels"]
+    p_y = model(images).softmax(1).gather(1, labels[:, None]).mean().item()  # type: ignore[operator, index]
+    slow = {"mae": 0.15, "tgce": 0.0}  # truncated GCE leaves alone what starts below k, which here is everything
+    assert p_y > slow.get(spec, 0.3)  # 0.1 where nothing was learnt
+
+
+def test_a_teacher_that_nobody_trains_is_asked_for_in_one_sentence():
+    with pytest.raises(RuntimeError, match="give begin a learn"):
+        exec(block("DataLoader(").replace('"elr", num', '"kd", num'), {})
+
+
 def test_every_command_names_something_that_there_is():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for words in (line.split() for line in SHELL if line):

@@ -70,3 +70,11 @@ def test_every_figure_that_names_a_slide_stands_beside_it() -> None:
 def test_every_link_leads_to_a_file() -> None:
     for link in re.findall(r"\]\(([^)#]+)", PAGE):
         assert (ROOT / "docs" / link).exists(), link
+
+
+@pytest.mark.parametrize("source", sorted((ROOT / "notebooks").glob("*.py")), ids=lambda path: path.stem)
+def test_a_notebook_that_is_named_by_number_is_the_one_that_is_linked(source: Path) -> None:
+    wrong = [(n, m) for n, m in re.findall(r"otebook[\s#]+(\d\d)\]\((\d\d)_", source.read_text()) if n != m]
+    assert not wrong
+    linked = re.findall(r"\]\((\d\d_\w+)\.ipynb\)", source.read_text())
+    assert all((source.parent / f"{name}.py").is_file() for name in linked)

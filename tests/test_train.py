@@ -157,6 +157,14 @@ def test_a_run_that_diverges_is_refused_too(digits: data.Data) -> None:
             train.train(smoke(lr=1e30, schedule="constant"), digits)
 
 
+def test_a_run_whose_last_step_breaks_the_network_is_refused(digits: data.Data) -> None:
+    cfg = smoke(lr=1e30, schedule="constant", batch_size=2000, epochs=1)
+    with pytest.raises(
+        train.TrainingFailed, match=r"^the network's logits are not finite after step 1 of 1, in epoch 1 of"
+    ):
+        train.train(cfg, digits)
+
+
 def test_clean_labels_are_learned_far_above_chance() -> None:
     cfg = smoke(noise="none", batch_size=32)
     history = train.train(cfg, data.load(cfg))

@@ -206,3 +206,34 @@ def test_a_weight_that_vanishes_on_the_whole_batch_gives_zero_and_not_nan() -> N
     value = build("beta:a=20,n=2", 3)(logits, torch.tensor([0]))
     assert value.item() == 0
     assert (torch.autograd.grad(value, logits)[0] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("count", [1, 2, 7, 31, 128, 1257])
+def test_the_stated_derivative_is_autograds_to_the_last_bit(count: int, dtype: torch.dtype) -> None:
+    """From p_y near 1 to 1e-100, and in float32 beyond what an exponential can hold; 20 is where softplus changes."""
+    for spread in (0.1, 3.0, 12.0, 40.0, 300.0):
+        generator = torch.Generator().manual_seed(count)
+        leaf = (spread * torch.randn(count, 10, generator=generator, dtype=torch.float64)).to(dtype).requires_grad_()
+        target = one_hot(torch.randint(0, 10, (count,), generator=generator), 10).to(dtype)
+        weight = torch.rand(count, generator=generator, dtype=torch.float64).to(dtype) * 50
+        found = torch.autograd.grad(weights.weighted_loss(weight, leaf, target).sum() / 3.7, leaf)[0]
+        stated = weights.derivative(weight, leaf, target, torch.tensor(3.7, dtype=dtype))
+        assert torch.equal(stated, found)
+        assert not stated.requires_grad
+
+
+def test_the_stated_derivative_is_the_talks_formula() -> None:
+    logits, labels = random_batch(5)
+    target, probs = one_hot(labels, 10).double(), softmax(logits, 1)
+    away = (probs * (1 - target)).sum(1)
+    weight = weights.dm(logits, target, beta=8.0, lam=1.0)
+    expected = (weight / (2 * away)).unsqueeze(1) * (probs - target)
+    torch.testing.assert_close(weights.derivative(weight, logits, target), expected, rtol=1e-9, atol=1e-13)
+    torch.testing.assert_close(weights.derivative(weight, logits, target, 4.0), expected / 4, rtol=1e-9, atol=1e-13)
+
+
+def test_the_stated_derivative_has_its_norm_where_one_minus_p_vanishes() -> None:
+    logits = torch.tensor([[80.0, -80.0, -75.0]], dtype=torch.float64)
+    stated = weights.derivative(torch.tensor([3.0]).double(), logits, torch.eye(3).double()[:1])
+    assert stated.abs().sum().item() == pytest.approx(3.0, rel=1e-9)

@@ -1,0 +1,222 @@
+"""Commands that train, and that draw and tell from what was trained: train, sweep, figures, status, setting, study."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+
+from robustdl_lib import console, paths, plots, store, studies, summary, sweeps
+from robustdl_lib import status as _status
+from robustdl_lib.checkpoints import require_interval
+from robustdl_lib.config import PROFILES, ConfigError, RunConfig, profile_config
+from robustdl_lib.formats import resolve_device
+from robustdl_lib.options import checkpoint_option, config_options, setting_options
+from robustdl_lib.registry import FIGURES, STUDIES, SWEEPS
+
+EPOCH_LINE = "epoch {epoch:3d}  loss {train_loss:8.4f}  test {test_acc:6.1%}  wrong labels fitted {fit_wrong:6.1%}"
+
+
+@click.command(short_help="Train one run.")
+@click.option("--profile", default="quick", show_default=True, help=f"One of {', '.join(PROFILES)}.")
+@checkpoint_option
+@config_options
+def train(profile: str, checkpoint_every: float, **fields: Any) -> None:
+    """Train one run, print a line an epoch, and keep it under results/runs/PROFILE.
+
+    \b
+    Examples:
+      robustdl train --profile smoke
+      robustdl train --method gce:q=0.7 --noise symmetric:0.4 --epochs 20
+    """
+    cfg = profile_config(profile, **{name: value for name, value in fields.items() if value not in (None, ())})
+    shelf = paths.shelf("runs", profile)
+    resolve_device(cfg.device)
+    require_interval(checkpoint_every)
+    paths.require_writable(shelf)
+    if run := store.find(cfg, shelf):
+        click.echo(f"run {cfg.run_id} is there already: {run.folder}")
+        return
+    sweeps.train_one(cfg, shelf, lambda row: click.echo(EPOCH_LINE.format(**row)), checkpoint_every=checkpoint_every)
+    rate = store.read(shelf / cfg.run_id).provenance["noise_rate"]
+    click.echo(f"run {cfg.run_id}, {rate:.1%} of its labels wrong: {shelf / cfg.run_id}")
+
+
+@click.command(short_help="Train what the store lacks of a sweep.")
+@click.argument("name", default="figures")
+@setting_options
+@click.option("--jobs", type=int, default=None, help="Runs at a time (default: one a core, or a worker).")
+@click.option("--into", default="runs", show_default=True, help="Shelf to fill: runs, or reference to renew it.")
+@click.option("--engine", default="local", show_default=True, help="Where runs are trained: local, or dask.")
+@click.option("--address", default="", help="The scheduler of the engine dask, such as tcp://host:8786.")
+@click.option("--quiet", is_flag=True, help="Print nothing but refusals.")
+@checkpoint_option
+def sweep(
+    name: str,
+    jobs: int | None,
+    into: str,
+    engine: str,
+    address: str,
+    quiet: bool,
+    checkpoint_every: float,
+    **options: str,
+) -> None:
+    """Train what the store lacks of the sweep NAME, and print its headline table.
+
+    Stop it at any time: the same command goes on where it was. What there is to do, and for how long, says status.
+
+    \b
+    Examples:
+      robustdl sweep figures --noise symmetric:0.6 --seeds "0 1"
+      robustdl sweep relatives --profile smoke --jobs 2
+    """
+    setting = read_setting(**options)
+    where: dict[str, Any] = {"shelf": into, "into": into, "engine": engine, "address": address or None}
+    how: dict[str, Any] = {"quiet": quiet, "checkpoint_every": checkpoint_every}
+    rows = sweeps.run(name, setting.profile, jobs, **where, **how, **setting.changes())
+    if not quiet:
+        console.table(summary.readable(summary.headline(rows)))
+
+
+@click.command(short_help="Draw the figures, compare with the reference.")
+@setting_options
+@click.option("--shelf", default="runs", show_default=True, help="Whose rows: runs (made here), or reference.")
+@click.option("--only", default="", help="Figures separated by spaces, such as 'headline fitting' (default: all).")
+@click.option("--quiet", is_flag=True, help="Print only where the figures are.")
+def figures(shelf: str, only: str, quiet: bool, **options: str) -> None:
+    """Draw every figure from the rows on disk, and say how far they lie from the reference.
+
+    \b
+    Examples:
+      robustdl figures --shelf reference --only "headline fitting"
+      robustdl figures --noise symmetric:0.6 --seeds "0 1"
+    """
+    setting = read_setting(**options)
+    wanted = [FIGURES.entry(name).name for name in only.split()] or list(FIGURES)
+    configs, place = sweeps.plan("figures", setting), paths.shelf(shelf, setting.home)
+    if missing := sweeps.lacking(configs, [place]):
+        if shelf == "reference" and not place.is_dir():
+            paths.require_checkout("the committed reference lies")
+        count = f"{len(missing)} of {len(configs)} runs are not in {place}"
+        raise ConfigError(f"{count}: train them first, by the command sweep figures")
+    runs = sweeps.found(configs, [place])
+    folder = paths.figures() / ("reference" if shelf == "reference" else "") / setting.slug
+    for figure in console.track(wanted, "drawing", quiet=quiet):
+        draw(figure, runs, folder)
+    if not quiet:
+        _print_comparison(runs, configs, setting.home, shelf)
+    click.echo(f"{len(wanted)} figures: {folder}")
+
+
+@click.command(short_help="Say what is there, what lacks, and how long it will take.")
+@setting_options
+@click.option("--jobs", type=click.IntRange(1), default=None, help="Runs at a time (default: as a sweep takes).")
+@click.option("--check", metavar="SWEEP", default=None, help="Exit with 1 where this sweep lacks a run.")
+def status(jobs: int | None, check: str | None, **options: str) -> None:
+    """Say what the store holds, which runs are unfinished, what each sweep lacks, and how long that will take.
+
+    The time is estimated from the seconds that stored runs took, those made here before the committed ones.
+
+    \b
+    Examples:
+      robustdl status
+      robustdl status --profile small --jobs 4 --check figures
+    """
+    setting, checked = read_setting(**options), check and SWEEPS.entry(check).name
+    if len(held := _status.stored()):
+        click.echo("What the store holds:")
+        console.table(held)
+    if len(waiting := _status.unfinished(setting)):
+        click.echo("\nRuns that go on from a checkpoint:")
+        console.table(
+            waiting.assign(seconds=waiting["seconds"].map(console.spoken)).rename(columns={"seconds": "took"})
+        )
+    lacks = _status.lacks(setting, jobs)
+    click.echo(f"\nSweeps in the setting {setting.slug}, and what they lack here:")
+    console.table(lacks.assign(seconds=lacks["seconds"].map(console.spoken)).rename(columns={"seconds": "will take"}))
+    missing = lacks.set_index("sweep")["lacking"]
+    if checked and missing[checked]:
+        raise ConfigError(f"the sweep {checked} lacks {missing[checked]} runs: robustdl sweep {checked} trains them")
+
+
+@click.command(short_help="Check a setting before any work.")
+@setting_options
+def setting(**options: str) -> None:
+    """Check a setting before any work, and print the name of its folders.
+
+    \b
+    Example:
+      robustdl setting --noise asymmetric:0.4 --methods "cce gce:q=0.5"
+    """
+    checked = read_setting(**options)
+    sweeps.plan("figures", checked)
+    for folder in (paths.results(), paths.figures()):
+        paths.require_writable(folder)
+    click.echo(checked.slug)
+
+
+@click.command(short_help="Compute a study and keep its rows.")
+@click.argument("name")
+@click.option("--into", default="runs", show_default=True, help="Shelf to fill: runs, or reference to renew it.")
+def study(name: str, into: str) -> None:
+    """Compute the study NAME (see list), keep its rows under results/INTO/studies, and print the first of them.
+
+    \b
+    Example:
+      robustdl study split_scores
+    """
+    found = studies.run(name, into)
+    console.table(found.head(20))
+    click.echo(f"{len(found)} rows: {studies.place(into, writing=True) / studies.stem(STUDIES.parse(name))}.csv")
+
+
+def read_setting(profile: str, noise: str, methods: str, dataset: str, seeds: str, epochs: str) -> sweeps.Setting:
+    """Return the setting that the options of a command say, as texts; raises ConfigError or SpecError for a bad one."""
+    numbers, budget = _numbers("seeds", seeds), _numbers("epochs", epochs)
+    if len(budget or []) > 1:
+        raise ConfigError(f"epochs is one number, found {epochs!r}")
+    words = methods.split() or None
+    return sweeps.Setting(profile, noise or None, words, dataset or None, numbers, budget[0] if budget else None)
+
+
+def draw(figure: str, runs: list[store.Run], folder: Path) -> None:
+    """Draw one figure from the rows that its entry names, with where they come from beside it."""
+    wanted = FIGURES.entry(figure).meta["rows"]
+    if callable(wanted):
+        plots.save(figure, wanted(), folder, store.code_version())
+        return
+    rows = sweeps.rows(runs) if wanted == "runs" else pd.concat([run.p_y_frame() for run in runs], ignore_index=True)
+    plots.save(figure, rows, folder, store.sources(runs))
+
+
+def _numbers(name: str, text: str) -> list[int] | None:
+    try:
+        return [int(word) for word in text.split()] or None
+    except ValueError:
+        raise ConfigError(f"{name} are whole numbers separated by spaces, found {text!r}") from None
+
+
+def _realised(runs: list[store.Run]) -> dict[str, list[float]]:
+    """Return the realised rates of each noise, one a draw, in increasing order."""
+    rates: dict[str, set[float]] = {}
+    for run in runs:
+        rates.setdefault(run.config.noise, set()).add(run.provenance["noise_rate"])
+    return {noise: sorted(found) for noise, found in rates.items()}
+
+
+def _print_comparison(runs: list[store.Run], configs: list[RunConfig], profile: str, shelf: str) -> None:
+    ours = summary.headline(sweeps.rows(runs))
+    click.echo("Test accuracy in %, mean over seeds; lost = best minus last epoch.")
+    console.table(summary.readable(ours))
+    for noise, rates in _realised(runs).items():
+        click.echo(f"Labels that are wrong under {noise}: {', '.join(f'{100 * rate:.1f}' for rate in rates)} %")
+    reference = sweeps.found(configs, [paths.shelf("reference", profile)])
+    if shelf == "reference" or not reference:
+        click.echo("There is no committed reference for this setting." if shelf == "runs" else "")
+        return
+    table = summary.differences(ours, summary.headline(sweeps.rows(reference)))
+    click.echo("\nDistance of the last epoch from the committed reference (here minus reference, points):")
+    console.table(table.map(lambda value: f"{value:.1f}" if isinstance(value, float) else value).replace("nan", "-"))
+
+
+COMMANDS = (train, sweep, figures, status, setting, study)
