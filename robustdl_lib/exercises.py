@@ -67,8 +67,10 @@ def doubts(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[int, 
     """
     plain = profile_config(profile, model=model)
     budgets = dict.fromkeys((min(10, plain.epochs), plain.epochs))
-    kinds = [{"noise": adverse_studies.NOISE, "method": m, "epochs": n} for m in ("cce", "gce", DM) for n in budgets]
-    blends = [{"noise": f"ambiguous:rate=0.1,how={how}"} for how in ("halves", "blend")]
+    kinds: list[dict[str, Any]] = [
+        {"noise": adverse_studies.NOISE, "method": m, "epochs": n} for m in ("cce", "gce", DM) for n in budgets
+    ]
+    blends: list[dict[str, Any]] = [{"noise": f"ambiguous:rate=0.1,how={how}"} for how in ("halves", "blend")]
     configs = [
         plain.replace(seed=seed, noise_seed=seed, **changes) for seed in range(seeds) for changes in (*kinds, *blends)
     ]
@@ -203,7 +205,8 @@ def _second_round(cfg: RunConfig, loaded: data.Data, seen: Look) -> dict[str, An
 
 def _doubted(cfg: RunConfig) -> pd.DataFrame:
     """Train, and return what the last epoch says of each kind of training example, by each score and by the product."""
-    loaded, said = data.load(cfg), {}
+    said: dict[str, Tensor] = {}
+    loaded = data.load(cfg)
     fit(cfg, loaded, on_logits=lambda _, logits: said.update(last=logits.cpu()))
     split = loaded.train
     judged = adverse_studies.judge(said["last"], split.labels, split.clean_labels)
