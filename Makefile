@@ -99,7 +99,7 @@ notebooks: env ## Rebuild the committed notebooks from their sources, executed w
 reference: env ## Train the committed reference anew, redraw its figures and rebuild the notebooks
 	@$(RUN) setting --profile '$(PROFILE)' > /dev/null
 	@rm -rf '$(RESULTS)/reference/$(or $(PROFILE),quick)' '$(RESULTS)/reference/$(or $(PROFILE),quick)_'*
-	@for sweep in figures disguise relatives worked $(RATES_SWEEPS); do \
+	@for sweep in figures disguise relatives worked exercises $(RATES_SWEEPS); do \
 	  $(RUN) sweep $$sweep --profile '$(PROFILE)' --into reference; \
 	done
 	@$(RUN) figures --profile '$(PROFILE)' --shelf reference
@@ -107,7 +107,7 @@ reference: env ## Train the committed reference anew, redraw its figures and reb
 	@$(MAKE) --no-print-directory docs notebooks
 
 studies: env ## Compute the committed studies anew; those of CIFAR need its files in the data root
-	@for name in data_centric split_scores know_the_unknown missing_labels; do $(RUN) study $$name --into reference; done
+	@for name in data_centric split_scores know_the_unknown missing_labels doubts longer_mae second_look digits_audited; do $(RUN) study $$name --into reference; done
 	@if [ -d '$(or $(ROBUSTDL_DATA),data)/cifar-10-batches-py' ]; then \
 	  for name in border border_pairs adverse_gallery transitions_cifar10n know_the_unknown_cifar10; do \
 	    $(RUN) study $$name --into reference; \

@@ -16,6 +16,7 @@ from robustdl_lib import (
     console,
     data_studies,
     dynamics_plots,
+    exercises,
     lens_plots,
     noise_plots,
     noise_rates,
@@ -32,7 +33,12 @@ from robustdl_lib.registry import FIGURES, STUDIES, TABLES
 __all__ = ["FIGURES", "FIGURE_FILES", "STUDIES", "STUDY_FILES", "TABLES", "app", "draw", "main"]
 REFUSALS = (ValueError, OSError, RuntimeError)
 REFUSED, INTERRUPTED, UNREAD = 1, 130, 141
-STUDY_FILES = (adverse_studies, data_studies, split_studies)  # importing a file of studies enters them in STUDIES
+STUDY_FILES = (
+    adverse_studies,
+    data_studies,
+    split_studies,
+    exercises,
+)  # importing a file of studies enters them in STUDIES
 FIGURE_FILES = (
     plots,
     noise_plots,

@@ -18,7 +18,7 @@ LAYERS = (
     "split_plots audit_plots adverse_plots galleries folds audit_page dynamics_plots report_page report_plots "
     "practice_plots difficulty_plots",
     "notebooks widgets pages audit status split_studies adverse_studies data_studies overview report noise_rates",
-    "cli_runs cli_lens cli_files",
+    "cli_runs cli_lens cli_files exercises",
     "cli",
     "__main__",
 )
