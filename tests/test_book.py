@@ -11,7 +11,7 @@ from pybtex.database import parse_file
 
 from book import __main__ as command
 from book import dashboard, docstrings, links, pieces, stage
-from robustdl_lib import cli, losses
+from robustdl_lib import cli, cli_runs, losses
 from robustdl_lib.registry import FIGURES, METHODS
 
 ROOT = Path(__file__).parent.parent
@@ -100,7 +100,7 @@ def test_a_figures_command_is_one_that_the_command_line_takes(figure: dashboard.
     if name == "figures":
         setting = {key: given[key] for key in ("profile", "noise", "methods", "dataset", "seeds", "epochs")}
         assert given["only"] == figure.name
-        assert cli._setting(**setting).slug == figure.folder
+        assert cli_runs.read_setting(**setting).slug == figure.folder
 
 
 def test_the_notebooks_of_a_figure_are_those_that_draw_it_or_are_named_with_it() -> None:
@@ -129,6 +129,9 @@ def test_a_notebook_is_listed_with_its_title_and_claim(tmp_path: Path) -> None:
     cell = nbformat.v4.new_markdown_cell("# Losses\n\nWords. **one thing\nis | so**. Source.")
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
     assert "| [07 Losses](notebooks/07_x.ipynb) | One thing is \\| so. |" in pieces.tutorial([path])
+    cell.source = "# Losses\n\nNothing is\nbold. Not here."
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    assert pieces.claim(path) == "Nothing is bold."
 
 
 @pytest.mark.parametrize("path", pieces.course(), ids=lambda path: path.stem)
@@ -139,7 +142,7 @@ def test_a_notebook_is_shown_as_it_is_committed(path: Path, tmp_path: Path) -> N
         cell for cell in after.cells if cell.cell_type == "code"
     ]
     assert (tmp_path / "files" / path.name).read_bytes() == path.read_bytes()
-    assert pieces.claim(path), "the tutorial's table has a claim for each notebook: words in bold in its first cell"
+    assert pieces.claim(path), "the tutorial's table has a claim for each notebook, from its first cell"
 
 
 def test_every_word_of_the_readme_is_in_the_glossary() -> None:
