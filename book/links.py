@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from os.path import normpath, relpath
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"(?P<image>!?)\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)")
@@ -70,5 +71,7 @@ def _lead(found: re.Match[str], page: str, at: str, needed: Callable[[str], None
         return ""
     if goal == here and (ROOT / here).is_file() and PurePosixPath(here).suffix not in (".md", ".ipynb"):
         needed(here)
+    if here.endswith(".ipynb"):
+        anchor = slug(unquote(anchor))  # in a notebook a heading's anchor keeps its letters and signs
     goal, own, section = goal.partition("#")
     return relpath(goal, str(PurePosixPath(at).parent)) + (hash_sign + anchor or own + section)

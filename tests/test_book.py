@@ -55,6 +55,12 @@ def test_links_are_relative_to_the_page_that_has_them() -> None:
     assert adapted == "[a](../index.md) [b](../rows.md#quick)"
 
 
+def test_a_notebooks_anchor_is_that_of_the_sites_heading() -> None:
+    text = "[a](../notebooks/02_splits.ipynb#CIFAR's-own-border)"
+    led = "[a](../notebooks/02_splits.ipynb#cifars-own-border)"
+    assert links.adapt(text, "docs/TALK.md", lambda name: None) == led
+
+
 def test_of_a_link_to_a_folder_without_a_page_the_words_stay() -> None:
     text = "the [tests](tests) and the [notebooks](notebooks)"
     assert links.adapt(text, "README.md", lambda name: None, "index.md") == "the tests and the [notebooks](tutorial.md)"
