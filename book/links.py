@@ -72,5 +72,7 @@ def _lead(found: re.Match[str], page: str, at: str, needed: Callable[[str], None
         return ""
     if goal == here and (ROOT / here).is_file() and PurePosixPath(here).suffix not in (".md", ".ipynb"):
         needed(here)
+    if here.endswith(".ipynb"):
+        anchor = slug(unquote(anchor))  # in a notebook a heading's anchor keeps its letters and signs
     goal, own, section = goal.partition("#")
     return relpath(goal, str(PurePosixPath(at).parent)) + (hash_sign + slug(unquote(anchor)) or own + section)

@@ -36,8 +36,9 @@ def title(path: Path) -> str:
 
 
 def claim(path: Path) -> str:
-    """Return what a notebook claims: the words in bold of its first cell, on one line; empty where there are none."""
-    found = re.search(r"\*\*(.+?)\*\*", _opening(path), re.DOTALL)
+    """Return what a notebook claims: the words in bold of its first cell, or else its first sentence, on one line."""
+    opening = _opening(path)
+    found = re.search(r"\*\*(.+?)\*\*", opening, re.DOTALL) or re.search(r"\n\n(.+?)[.:](?=\s|$)", opening, re.DOTALL)
     said = " ".join(found[1].split()).rstrip(".") if found else ""
     return f"{said[:1].upper()}{said[1:]}." if said else ""
 

@@ -11,7 +11,7 @@ from pybtex.database import parse_file
 
 from book import __main__ as command
 from book import dashboard, docstrings, links, pieces, stage
-from robustdl_lib import cli, losses
+from robustdl_lib import cli, cli_runs, losses
 from robustdl_lib.registry import FIGURES, METHODS
 
 ROOT = Path(__file__).parent.parent
@@ -53,6 +53,12 @@ def test_links_are_led_on_and_code_and_addresses_are_left_alone() -> None:
 def test_links_are_relative_to_the_page_that_has_them() -> None:
     adapted = links.adapt("[a](../README.md) [b](../results/reference/quick)", "docs/DESIGN.md", lambda name: None)
     assert adapted == "[a](../index.md) [b](../rows.md#quick)"
+
+
+def test_a_notebooks_anchor_is_that_of_the_sites_heading() -> None:
+    text = "[a](../notebooks/02_splits.ipynb#CIFAR's-own-border)"
+    led = "[a](../notebooks/02_splits.ipynb#cifars-own-border)"
+    assert links.adapt(text, "docs/TALK.md", lambda name: None) == led
 
 
 def test_of_a_link_to_a_folder_without_a_page_the_words_stay() -> None:
@@ -100,7 +106,7 @@ def test_a_figures_command_is_one_that_the_command_line_takes(figure: dashboard.
     if name == "figures":
         setting = {key: given[key] for key in ("profile", "noise", "methods", "dataset", "seeds", "epochs")}
         assert given["only"] == figure.name
-        assert cli._setting(**setting).slug == figure.folder
+        assert cli_runs.read_setting(**setting).slug == figure.folder
 
 
 def test_the_notebooks_of_a_figure_are_those_that_draw_it_or_are_named_with_it() -> None:
@@ -129,6 +135,9 @@ def test_a_notebook_is_listed_with_its_title_and_claim(tmp_path: Path) -> None:
     cell = nbformat.v4.new_markdown_cell("# Losses\n\nWords. **one thing\nis | so**. Source.")
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
     assert "| [07 Losses](notebooks/07_x.ipynb) | One thing is \\| so. |" in pieces.tutorial([path])
+    cell.source = "# Losses\n\nNothing is\nbold. Not here."
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    assert pieces.claim(path) == "Nothing is bold."
 
 
 @pytest.mark.parametrize("path", pieces.course(), ids=lambda path: path.stem)
@@ -139,7 +148,7 @@ def test_a_notebook_is_shown_as_it_is_committed(path: Path, tmp_path: Path) -> N
         cell for cell in after.cells if cell.cell_type == "code"
     ]
     assert (tmp_path / "files" / path.name).read_bytes() == path.read_bytes()
-    assert pieces.claim(path), "the tutorial's table has a claim for each notebook: words in bold in its first cell"
+    assert pieces.claim(path), "the tutorial's table has a claim for each notebook, from its first cell"
 
 
 def test_every_word_of_the_readme_is_in_the_glossary() -> None:
