@@ -71,7 +71,8 @@ figures: env ## Train what is missing, run the notebooks, draw every figure, com
 	  $(RUN) sweep $$sweep $(SETTING) $(WHERE) $(if $(QUIET),--quiet) > /dev/null; \
 	done; \
 	$(MAKE) --no-print-directory -j2 executed NAME="$$name"; \
-	$(RUN) figures $(SETTING) $(if $(QUIET),--quiet)
+	$(RUN) figures $(SETTING) $(if $(QUIET),--quiet); \
+	if [ "$$name" = '$(or $(PROFILE),quick)' ]; then $(RUN) report --profile '$(PROFILE)' | tail -n 6; fi
 
 results: env ## Train what is missing of the sweep and print its headline table
 	@$(RUN) sweep figures $(SETTING) $(WHERE) $(if $(QUIET),--quiet)
