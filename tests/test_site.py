@@ -156,7 +156,7 @@ def faults(tab: Any) -> list[str]:
     seen = tab.evaluate(
         """() => {
           const copy = document.querySelector('article').cloneNode(true);
-          copy.querySelectorAll('pre, code, script, style, mjx-container').forEach(e => e.remove());
+          copy.querySelectorAll('pre, code, .sig, script, style, mjx-container').forEach(e => e.remove());
           const sources = [...document.querySelectorAll('span.math, div.math')];
           return {unset: sources.filter(e => !e.querySelector('mjx-container')).length,
             raw: /\\$\\$|\\\\\\(|\\\\\\[|\\$[^$\\d\\s][^$]*\\$/.exec(copy.textContent)?.[0] ?? '',
