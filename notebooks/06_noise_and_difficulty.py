@@ -15,7 +15,7 @@ import pandas as pd
 from robustdl_lib import gradients, noise_rates, plots, sweeps
 
 # %% tags=["parameters"]
-rows: str = "reference"  # reference: the committed rows; runs: what is missing there is trained, some 100 networks
+rows: str = "reference"  # reference: the committed rows; runs: what is missing there is trained, 88 networks
 asked: list = [0.0, 0.2, 0.4, 0.6, 0.8]  # the noise rates to show, of these
 lambdas: list = [0.0, 0.5, 1.0, 2.0]  # the lambdas of DM to choose from, of these
 
@@ -109,18 +109,19 @@ steps["oracle"], steps["oracle's accuracy (%)"] = oracle["psi"], oracle["last"].
 steps.round(2)
 
 # %% [markdown]
-# What the committed rows say, which are of one seed:
+# What the committed rows say: the search is of one seed, each chosen pair is judged on three.
 #
-# - **Without noise** all modes end within about a point of each other. Nothing is told apart, so the mode that comes out
+# - **Without noise** all modes end within half a point of each other. Nothing is told apart, so the mode that comes out
 #   there means nothing; the talk has 0.
-# - **With noise, $\psi = 0$ is never the best.** Against the best mode it loses 4 points at 20 % noise, 6 at 40, 16 at 60
-#   and 8 at 80.
-# - **The steps that follow are less sure.** The oracle rises as on slide 23, only later: 1/3, 1/3, 1/2, 2/3. But at 60
-#   and at 80 % it beats 1/3 by about a point, and 360 test images have a standard error of 2. Validation, with
-#   180 images, jumps between 1/3 and 2/3, and at 20 and at 80 % both are as good for it.
-# - **At 40 % the modes differ, and not as on the slide:** 1/3 is ahead of 1/2 by 2 points and of 2/3 by 7.
+# - **With noise, $\psi = 0$ is never the best.** Against the best mode it loses 4 points at 20 % noise, 9 at 40, 7 at 60
+#   and 6 at 80. At 20 and 40 % that is several times the spread over seeds; at 60 and 80 %, where seeds of one and the same
+#   pair lie ten points and more apart, it is not.
+# - **The best mode rises with the noise rate, later than on the slide.** The oracle takes 1/3, 1/3, 1/3, 1/2 from 20 to
+#   80 %, the talk 1/3, 1/2, 2/3, 2/3. The last step, from 1/3 to 1/2 at 80 %, is 3 points wide and within the spread.
+# - **At 40 % the modes differ, and not as on the slide:** 1/3 is ahead of 1/2 by 4 points and of 2/3 by 10, beyond the
+#   spread of the three seeds.
 # - **$\beta$ decides as much as $\lambda$.** At $\lambda = 1/2$ the step from 4 to 12 gains about 20 points at 60 % noise;
-#   the step from 8 to 12 loses about 27 at 80 %. So "the best mode" is one of those that were given a $\beta$ that suits them.
+#   the step from 8 to 12 loses about 18 at 80 %. So "the best mode" is one of those that were given a $\beta$ that suits them.
 #
 # ## Why the larger modes fall short here
 #
@@ -134,13 +135,12 @@ shares.rename_axis("share fitted (%), by psi").round(1)
 
 # %% [markdown]
 # At 20 % $\psi = 0$ fits more wrong labels than the others, at 40 and 60 % fewer clean ones than the best as well. At 80 %
-# *every* mode leaves a quarter or more of the clean labels unfitted, and in the grid above the steepest weights end at 15
+# *every* mode leaves a fifth or more of the clean labels unfitted, and in the grid above the steepest weights end at 15
 # to 24 %, where a guess has 10: **they underfit.**
 # The second table of this notebook says why that is likely: early on, when all $p_y$ are near 1/10, a mode of 2/3 hardly
 # distinguishes between examples, and then it puts nearly all of the step on the few that got ahead. With 100,000
-# steps there is time to bring the others along; here there are some 500. Two more causes cannot be excluded: one seed,
-# which draws the noise too (`python -m robustdl_lib sweep noise_rates_judged --into reference` trains two more for each
-# chosen pair, and this notebook then shows the means), and the data: on the digits even CCE ends at 99 % without noise.
+# steps there is time to bring the others along; here there are some 500. Two more causes cannot be excluded: three seeds,
+# each of which draws the noise too, and the data: on the digits even CCE ends at 99 % without noise.
 #
 # ## Checks
 #
@@ -159,7 +159,7 @@ if whole:
     last = best.pivot(index="rate", columns="psi", values="last")
     gain = last.max(axis=1) - last[0.0]
     assert gain.loc[0.2:].min() > 2
-    assert gain[0.6] > gain[0.4] > gain[0.2]
+    assert oracle.loc[0.2:, "psi"].is_monotonic_increasing
     assert last.loc[0.0].max() - last.loc[0.0].min() < 2
     assert (oracle.loc[0.2:, "psi"] > 0).all()
     assert (val.loc[0.2:, "psi"] > 0).all()
@@ -169,14 +169,14 @@ if whole:
 # ## Summary
 #
 # - The less a network believes a label, the likelier the label is wrong: noisy examples are the difficult ones.
-# - Under noise it pays to look away from $\psi = 0$, and up to 60 % it pays more the more labels are wrong.
-# - That the best mode goes on rising in the talk's steps is compatible with these rows, not shown by them: few steps, one seed, and $\beta$ counts as much.
+# - Under noise it pays to look away from $\psi = 0$: by 4 to 9 points.
+# - The best mode rises with the rate here too, later than in the talk; where it is above 1/3, the spread over seeds is as wide as the step, and $\beta$ counts as much.
 #
 # ## Exercises
 #
 # 1. In the first table, which band holds hard examples that are right? How many of all clean examples does a method lose that gives the band below 0.1 no weight at all?
 # 2. Set `lambdas` to `[0, 0.5]`: at which rates does the choice change, and by how many points?
 # 3. `python -m robustdl_lib train --noise symmetric:0.8 --method dm:beta=16,lam=2 --epochs 400` gives the steep weight more time. Does it still underfit?
-# 4. `python -m robustdl_lib sweep noise_rates_judged --into reference` repeats each chosen pair with two more seeds; rebuild this notebook. Which differences survive?
+# 4. The judgement repeats each chosen pair with two more seeds. Take the seed of the search alone, `found[found["seed"] == 0]`: which steps of the last panel change, and which differences survive?
 # 5. Under asymmetric noise wrong labels agree with each other ([notebook 14](14_your_noise.ipynb)). What does the first table look like there, and what should that do to the best mode?
 # 6. Derive, for a training set of which a share $r$ is wrong, the $p_y$ at which a label is as likely wrong as right, from the histogram of one epoch. Does it rise with $r$?

@@ -21,11 +21,11 @@ from sklearn.datasets import load_digits
 from torch.nn.functional import cosine_similarity, cross_entropy, one_hot, softmax
 
 # %%
-from robustdl_lib import adverse_plots, data, data_studies, estimators, exercises, gradients, losses, noise, objective
+from robustdl_lib import adverse_plots, data, data_studies, estimators, exercises, gradients, losses, noise, noise_rates
 
 STUDIES_OF = (data_studies, exercises)  # importing them enters their studies and their sweep
 
-from robustdl_lib import overview, simplex, split_studies, splits, studies, summary, sweeps, symbols, targets
+from robustdl_lib import objective, overview, simplex, split_studies, splits, studies, summary, sweeps, symbols, targets
 from robustdl_lib.config import profile_config
 from robustdl_lib.registry import METHODS
 
@@ -633,9 +633,30 @@ assert start[1] < 1.3 * start[0] < start[2]
 # %% [markdown]
 # ### 06.4 [Noise and difficulty](06_noise_and_difficulty.ipynb)
 #
-# > repeats each chosen pair with two more seeds; rebuild this notebook. Which differences survive?
+# > Take the seed of the search alone, `found[found["seed"] == 0]`: which steps of the last panel change, and which differences survive?
 #
-# A difference survives when it has one sign with all seeds; chance alone gives that to one difference in four with three seeds (either sign), so expect some of the survivors to be chance, and trust those that are several points wide.
+# The seed of the search alone goes on rising in the talk's way; the mean over three seeds takes the larger modes back by a
+# step. A choice by one seed is a choice by chance wherever modes lie a few points apart.
+
+# %%
+tried = noise_rates.readings(noise_rates.rows("reference"))
+of_seeds = {"seed 0": tried[tried["seed"] == 0], "three seeds": tried}
+best_modes = {words: noise_rates.chosen(part, "last").set_index("rate")["psi"] for words, part in of_seeds.items()}
+accuracy = {
+    words: noise_rates.sharpest(part).pivot(index="rate", columns="psi", values="last")
+    for words, part in of_seeds.items()
+}
+ahead = {words: part.max(axis=1) - part[0.0] for words, part in accuracy.items()}
+assert all(part.loc[0.2:].min() > 2 for part in ahead.values())
+assert (best_modes["seed 0"] >= best_modes["three seeds"]).all()
+side = pd.concat(
+    {"best mode (oracle)": pd.DataFrame(best_modes), "ahead of psi = 0 (points)": pd.DataFrame(ahead)}, axis=1
+)
+side.round(2)
+
+# %% [markdown]
+# What survives: every mode but 0 that is chosen is ahead of 0 by more than two points at each rate with noise. What does not: that
+# 60 % of wrong labels ask for another mode than 40 %.
 #
 # ### 06.5 [Noise and difficulty](06_noise_and_difficulty.ipynb)
 #

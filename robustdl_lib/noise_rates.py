@@ -122,7 +122,7 @@ def chosen(found: pd.DataFrame, by: str = "val") -> pd.DataFrame:
 def rows(shelf: str = "reference") -> pd.DataFrame:
     """Return the rows of the search and of the judgement, in the quick profile.
 
-    ``reference`` holds the committed ones; with ``runs`` what the shelf lacks is trained first, some 100 networks.
+    ``reference`` holds the committed ones; with ``runs`` what the shelf lacks is trained first, 88 networks.
     Raises ConfigError where the search is not committed, ValueError for an unknown shelf.
     """
     if shelf == "runs":
