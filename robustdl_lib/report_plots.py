@@ -56,7 +56,7 @@ def tested_rows() -> pd.DataFrame:
 @FIGURES.register(
     "published_against_ours",
     label="Published orders come back on digits where gaps are wide; published numbers wait for runs of their setting.",
-    source="DM, Table 7; ProSelfLC, Tables 4 and 5; all of published.csv",
+    source="Talk, slide 11, by its papers: DM, Table 7; ProSelfLC, Tables 4 and 5; all of published.csv",
     rows=compared_rows,
     columns=COMPARED,
 )
@@ -107,6 +107,7 @@ def claims_tested(df: pd.DataFrame) -> Figure:
     ax.set_yticks([at for at, _ in ticks], [words for _, words in ticks], fontsize=8)
     ax.set(
         xlabel="difference (points): a claim holds if its bar lies right of the line, or of its own tick",
+        ylabel="claim",
         ylim=(place - 0.6, -0.8),
     )
     ax.grid(visible=False, axis="y")
@@ -153,7 +154,7 @@ def _slopes(ax: Axes, rows: pd.DataFrame, panel: str, where: str) -> None:
             ha="left",
             **said,
         )
-    ax.set(xlim=(-0.84, 2.05), ylim=(-0.06, 1.06), yticks=[])
+    ax.set(xlim=(-0.84, 2.05), ylim=(-0.06, 1.06), yticks=[], ylabel="test accuracy, from lowest to highest")
     ax.set_xticks([0, 1], [where, OURS], fontsize=8)
     ax.spines["left"].set_visible(False)
     ax.grid(visible=False)

@@ -84,7 +84,7 @@ def test_the_wheel_holds_the_package_and_its_data_and_says_only_what_is_true(whe
     assert (said["Name"], said["Summary"]) == ("robustdl-lib", PROJECT["description"])
     assert (said["License-Expression"], said["License-File"]) == ("MIT", "LICENSE")
     assert said.get_all("Project-URL") is None  # none is public yet
-    assert set(said.get_all("Provides-Extra")) == {"cluster", "notebooks", "test"}
+    assert set(said.get_all("Provides-Extra")) == {"book", "cluster", "notebooks", "test"}
     assert {"Typing :: Typed"} <= set(said.get_all("Classifier"))
     plain = [text for text in said.get_all("Requires-Dist") if "extra ==" not in text]
     assert {Requirement(text).name for text in plain} == {Requirement(text).name for text in PROJECT["dependencies"]}

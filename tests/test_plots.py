@@ -23,6 +23,8 @@ EPOCHS, BINS = 4, 5
 SPECS = ("cce", "dm", "boot_soft:eps=0.5")
 MEASURED = ("test_acc", "val_acc", "clean_acc", "fit_wrong", "corrected", "p_clean", "p_wrong")
 MORE = ("entropy_clean", "entropy_wrong")
+MARKS = {"kind", "setting", "panel"}
+PREPARED = {"setting", "panel", "sure"}
 
 
 def one_run(method, noise, seed):
@@ -275,10 +277,10 @@ def test_one_method_one_seed_and_clean_labels_can_be_drawn(name, no_warnings):
 @pytest.mark.parametrize("name", list(FIGURES))
 def test_a_missing_column_is_named(name):
     for column in FIGURES.entry(name).meta["columns"]:
-        if column in ("kind", "setting"):
+        if column in MARKS:
             continue  # raw rows have none: it marks prepared ones
         rows = rows_for(name) if name != "trust" else plots.trust_rows(run_rows())
-        rows = plots.table(name, rows) if "setting" in FIGURES.entry(name).meta["columns"] else rows
+        rows = plots.table(name, rows) if PREPARED & set(FIGURES.entry(name).meta["columns"]) else rows
         with pytest.raises(ValueError, match=f"'{column}'") as refusal:
             FIGURES[name](rows.drop(columns=column))
         one_sentence(refusal.value, name)
