@@ -134,7 +134,8 @@ def tested(ours: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
 
 def rate_rows(shelf: str, profile: str = "quick") -> pd.DataFrame:
     """Return the rows of a shelf's sweep over noise rates, in which DM's emphasis mode is chosen; none without it."""
-    runs = store.all_runs(paths.shelf(shelf, f"{profile}_noise_rates"))
+    places = [paths.shelf(shelf, f"{profile}_{sweep}") for sweep in ("noise_rates", "noise_rates_judged")]
+    runs = [run for place in places for run in store.all_runs(place)]
     return pd.concat([run.frame() for run in runs], ignore_index=True) if runs else store.no_rows()
 
 
