@@ -26,7 +26,7 @@ LARGEST = "symmetric:0.8"
 RISE = "mode_rise"
 """The quantity of a claim about a sweep over noise rates, which :func:`rising` tests."""
 APART = ("noise", "method", "seed", "noise_seed", "device")
-"""Fields in which the runs of one profile may differ and still be told of together."""
+"""Fields in which the runs of one profile may differ and still be told of together; both seeds are one number."""
 Quantity = Literal[
     "last",
     "lost",
@@ -99,10 +99,11 @@ def read(path: Path = FILE) -> list[Claim]:
 def profile_rows(shelf: str, profile: str = "quick") -> pd.DataFrame:
     """Return the rows of a shelf's runs that differ from the profile's setting in noise, method and seeds alone.
 
+    A seed decides order and noise together, as in sweeps: a run with another draw of noise has no partner.
     ``shelf``: ``reference`` or ``runs``. Raises ConfigError for an unknown profile.
     """
-    plain = _but_for(profile_config(profile))
-    runs = [run for run in store.all_runs(paths.shelf(shelf, profile)) if _but_for(run.config) == plain]
+    plain, kept = _but_for(profile_config(profile)), store.all_runs(paths.shelf(shelf, profile))
+    runs = [run for run in kept if _but_for(run.config) == plain and run.config.seed == run.config.noise_seed]
     return pd.concat([run.frame() for run in runs], ignore_index=True) if runs else store.no_rows()
 
 
@@ -248,7 +249,8 @@ def _points(number: str) -> float:
 def _late(history: pd.DataFrame) -> float:
     if history["fit_wrong"].isna().all():
         return np.nan
-    halves = [history["epoch"][history[name] >= history[name].max() / 2].iloc[0] for name in ("fit_wrong", "clean_acc")]
+    names = ("fit_wrong", "clean_acc")
+    halves = [history["epoch"][history[name] >= history[name].iloc[-1] / 2].iloc[0] for name in names]
     return 100.0 * float(halves[0] - halves[1]) / float(history["epoch"].max())
 
 
