@@ -68,6 +68,11 @@ def as_text(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(object).map(_cell)
 
 
+def tenths(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a data frame with its fractions as text of one decimal, - where there is none."""
+    return frame.map(lambda value: f"{value:.1f}" if isinstance(value, float) else value).replace("nan", NONE)
+
+
 def is_number(cells: Iterable[str]) -> bool:
     """Return whether a column of text holds numbers alone."""
     return all(NUMBER.fullmatch(cell) for cell in cells)

@@ -68,9 +68,10 @@ def test_a_claim_that_does_not_hold_here_is_red_and_strict_says_so(run: Run) -> 
     assert "last/symmetric-0.4/mse-cce" in set(report.red(rows)["id"])
 
 
-def test_without_red_strict_is_content(run: Run) -> None:
-    if report.red(report.assemble("quick", "reference")).empty:
-        assert run("--strict")[0] == 0
+@pytest.mark.parametrize("verdict", [verdicts.HOLDS, verdicts.UNSURE, verdicts.NO_RUN, verdicts.FAILS])
+def test_strict_is_content_without_red(run: Run, monkeypatch: pytest.MonkeyPatch, verdict: str) -> None:
+    monkeypatch.setattr(report, "assemble", lambda *_: synthetic(verdict=verdict))
+    assert run("--strict")[0] == (report.RED if verdict == verdicts.FAILS else 0)
 
 
 def test_the_machine_is_compared_with_the_spread_of_both(run: Run) -> None:
