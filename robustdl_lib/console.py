@@ -1,7 +1,7 @@
 """What commands print: tables and bars by rich on a terminal, plain aligned lines in a pipe or a file.
 
 A table is a data frame. Colours are left out where ``NO_COLOR`` is set to anything (no-color.org), and wherever the
-output is no terminal. The library itself prints through none of this.
+output is no terminal. The library itself prints through none of this; the report takes its aligned lines from here.
 """
 
 import os

@@ -1,8 +1,8 @@
 """The report: its files, its words, its exit codes, and the committed one in step with the committed rows."""
 
 import re
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["robustdl_lib", "report", *words])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    return call
+def run(run: Run) -> Run:
+    """Call the command ``report``."""
+    return partial(run, "report")
 
 
 def train(method: str, seed: int, last: float, noise: str = "symmetric:0.4") -> None:
