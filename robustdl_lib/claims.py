@@ -21,8 +21,10 @@ from robustdl_lib.registry import METHODS, NOISES, first_error
 FILE = Path(__file__).parent / "claims.csv"
 SETTINGS = ("dm:beta=12,lam=0.5", "ls:eps=0.25", "cp:eps=0.25", "boot_soft:eps=0.5")
 """The knobs of those methods that are not tested at their defaults: what the figures show."""
+RATES = ("noise_rates", "noise_rates_judged")
+"""The sweeps over noise rates: of the first seed every DM, of the others the best beta of each lambda."""
 LARGEST = "symmetric:0.8"
-"""The largest rate of that sweep."""
+"""The largest rate of those sweeps."""
 RISE = "mode_rise"
 """The quantity of a claim about a sweep over noise rates, which :func:`rising` tests."""
 APART = ("noise", "method", "seed", "noise_seed", "device")
@@ -134,8 +136,8 @@ def tested(ours: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
 
 
 def rate_rows(shelf: str, profile: str = "quick") -> pd.DataFrame:
-    """Return the rows of a shelf's sweep over noise rates, in which DM's emphasis mode is chosen; none without it."""
-    runs = store.all_runs(paths.shelf(shelf, f"{profile}_noise_rates"))
+    """Return the rows of a shelf's search over noise rates and of its judgement with more seeds; none without them."""
+    runs = [run for name in RATES for run in store.all_runs(paths.shelf(shelf, f"{profile}_{name}"))]
     return pd.concat([run.frame() for run in runs], ignore_index=True) if runs else store.no_rows()
 
 

@@ -121,6 +121,11 @@ def test_the_emphasis_mode_rises_where_the_rows_say_so_and_is_left_out_without_r
     assert claims.rising(store.no_rows(), store.no_rows()).empty
 
 
+def test_the_seeds_of_search_and_judgement_are_told_of_together() -> None:
+    found = claims.rising(claims.rate_rows("reference"), store.no_rows()).iloc[0]
+    assert found["seeds"] == 3
+
+
 def test_emphasis_numbers_are_computed_and_hold() -> None:
     found = claims.exact()
     assert len(found) == 34
