@@ -161,8 +161,7 @@ def figure_rows(found: pd.DataFrame | None = None) -> pd.DataFrame:
 
 FIGURES.register(
     "noise_and_difficulty",
-    label="Wrong labels are the difficult examples; the emphasis mode of DM that suits each noise rate, "
-    "beside the talk's.",
+    label="Wrong labels are the difficult examples; the emphasis mode of DM that suits each rate, beside the talk's.",
     source="Talk, slides 11 and 23",
     rows=figure_rows,
     columns=difficulty_plots.COLUMNS,
