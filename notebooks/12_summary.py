@@ -99,6 +99,8 @@ plots.FIGURES["headline"](rows)
 # Each claim is an inequality between methods, asked seed by seed, since runs of one seed share their wrong labels. It
 # *holds* where every seed says so, *fails* where one of the others lies beyond with every seed, and is *open* otherwise.
 # `by`: the margin to the nearest other, in points, mean over seeds. The verdicts are computed; no word of them is typed.
+# The [report](../results/reference/report/quick/report.html) is stricter: there a difference must be more than chance can do to a mean of
+# so few seeds, and what every seed says here may be *within the spread* there.
 
 # %%
 said = overview.verdicts(known)

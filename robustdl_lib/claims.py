@@ -21,12 +21,14 @@ from robustdl_lib.registry import METHODS, NOISES, first_error
 FILE = Path(__file__).parent / "claims.csv"
 SETTINGS = ("dm:beta=12,lam=0.5", "ls:eps=0.25", "cp:eps=0.25", "boot_soft:eps=0.5")
 """The knobs of those methods that are not tested at their defaults: what the figures show."""
+RATES = ("noise_rates", "noise_rates_judged")
+"""The sweeps over noise rates: of the first seed every DM, of the others the best beta of each lambda."""
 LARGEST = "symmetric:0.8"
-"""The largest rate of that sweep."""
+"""The largest rate of those sweeps."""
 RISE = "mode_rise"
 """The quantity of a claim about a sweep over noise rates, which :func:`rising` tests."""
 APART = ("noise", "method", "seed", "noise_seed", "device")
-"""Fields in which the runs of one profile may differ and still be told of together."""
+"""Fields in which the runs of one profile may differ and still be told of together; both seeds are one number."""
 Quantity = Literal[
     "last",
     "lost",
@@ -99,10 +101,11 @@ def read(path: Path = FILE) -> list[Claim]:
 def profile_rows(shelf: str, profile: str = "quick") -> pd.DataFrame:
     """Return the rows of a shelf's runs that differ from the profile's setting in noise, method and seeds alone.
 
+    A seed decides order and noise together, as in sweeps: a run with another draw of noise has no partner.
     ``shelf``: ``reference`` or ``runs``. Raises ConfigError for an unknown profile.
     """
-    plain = _but_for(profile_config(profile))
-    runs = [run for run in store.all_runs(paths.shelf(shelf, profile)) if _but_for(run.config) == plain]
+    plain, kept = _but_for(profile_config(profile)), store.all_runs(paths.shelf(shelf, profile))
+    runs = [run for run in kept if _but_for(run.config) == plain and run.config.seed == run.config.noise_seed]
     return pd.concat([run.frame() for run in runs], ignore_index=True) if runs else store.no_rows()
 
 
@@ -133,9 +136,8 @@ def tested(ours: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
 
 
 def rate_rows(shelf: str, profile: str = "quick") -> pd.DataFrame:
-    """Return the rows of a shelf's sweep over noise rates, in which DM's emphasis mode is chosen; none without it."""
-    places = [paths.shelf(shelf, f"{profile}_{sweep}") for sweep in ("noise_rates", "noise_rates_judged")]
-    runs = [run for place in places for run in store.all_runs(place)]
+    """Return the rows of a shelf's search over noise rates and of its judgement with more seeds; none without them."""
+    runs = [run for name in RATES for run in store.all_runs(paths.shelf(shelf, f"{profile}_{name}"))]
     return pd.concat([run.frame() for run in runs], ignore_index=True) if runs else store.no_rows()
 
 
@@ -249,7 +251,8 @@ def _points(number: str) -> float:
 def _late(history: pd.DataFrame) -> float:
     if history["fit_wrong"].isna().all():
         return np.nan
-    halves = [history["epoch"][history[name] >= history[name].max() / 2].iloc[0] for name in ("fit_wrong", "clean_acc")]
+    names = ("fit_wrong", "clean_acc")
+    halves = [history["epoch"][history[name] >= history[name].iloc[-1] / 2].iloc[0] for name in names]
     return 100.0 * float(halves[0] - halves[1]) / float(history["epoch"].max())
 
 

@@ -84,16 +84,11 @@ def noise(spec: str, dataset: str, seed: int) -> None:
     missing = float((drawn.noise.labels < 0).double().mean())
     click.echo(f"{cfg.noise}, seed {seed}: {entry.label} ({entry.source})")
     click.echo(f"{drawn.noise.rate:.2%} of {len(drawn.noise.labels)} labels wrong, {missing:.2%} missing")
-    console.table(_tenths(frames.class_rates(drawn.noise, drawn.classes)))
+    console.table(console.tenths(frames.class_rates(drawn.noise, drawn.classes)))
     if len(drawn.classes) <= MATRIX_SHOWN:
         matrix = pd.DataFrame(100 * drawn.noise.transition.numpy(), drawn.classes, drawn.classes)
         click.echo("\nrealised transition matrix in %: a row a true class, a column a given label")
-        console.table(_tenths(matrix.rename_axis("true").reset_index()))
-
-
-def _tenths(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with its fractions to one decimal."""
-    return table.map(lambda value: f"{value:.1f}" if isinstance(value, float) else value).replace("nan", console.NONE)
+        console.table(console.tenths(matrix.rename_axis("true").reset_index()))
 
 
 COMMANDS = (list_names, inspect, methods, noise)

@@ -123,6 +123,8 @@ def status(jobs: int | None, check: str | None, **options: str) -> None:
       robustdl status --profile small --jobs 4 --check figures
     """
     setting, checked = read_setting(**options), check and SWEEPS.entry(check).name
+    if checked:
+        sweeps.plan(checked, setting)  # one that waits for another's rows is in no table below, and says so here
     if len(held := _status.stored()):
         click.echo("What the store holds:")
         console.table(held)
@@ -216,7 +218,7 @@ def _print_comparison(runs: list[store.Run], configs: list[RunConfig], profile: 
         return
     table = summary.differences(ours, summary.headline(sweeps.rows(reference)))
     click.echo("\nDistance of the last epoch from the committed reference (here minus reference, points):")
-    console.table(table.map(lambda value: f"{value:.1f}" if isinstance(value, float) else value).replace("nan", "-"))
+    console.table(console.tenths(table))
 
 
 COMMANDS = (train, sweep, figures, status, setting, study)

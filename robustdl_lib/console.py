@@ -1,7 +1,7 @@
 """What commands print: tables and bars by rich on a terminal, plain aligned lines in a pipe or a file.
 
 A table is a data frame. Colours are left out where ``NO_COLOR`` is set to anything (no-color.org), and wherever the
-output is no terminal. The library itself prints through none of this.
+output is no terminal. The library itself prints through none of this; the report takes its aligned lines from here.
 """
 
 import os
@@ -66,6 +66,11 @@ def plain(texts: pd.DataFrame, *, header: bool = True) -> str:
 def as_text(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a data frame with each value as a reader sees it: six digits at most, - where there is none."""
     return frame.astype(object).map(_cell)
+
+
+def tenths(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a data frame with its fractions as text of one decimal, - where there is none."""
+    return frame.map(lambda value: f"{value:.1f}" if isinstance(value, float) else value).replace("nan", NONE)
 
 
 def is_number(cells: Iterable[str]) -> bool:

@@ -112,7 +112,8 @@ def sure_rows(df: pd.DataFrame) -> pd.DataFrame:
 )
 def confidence(df: pd.DataFrame) -> Figure:
     """Draw each method's best and last epoch on wrong labels, sure against right, and its test accuracy."""
-    rows = require("sure_and_right", sure_rows(df), SURE)
+    rows = sure_rows(df)
+    rows = require("sure_and_right", rows, SURE) if len(rows) else rows[list(SURE)]  # clean labels leave none
     looks, words = styles(rows["method"]), labels(rows["method"])
     chart, axes = canvas(1, 2, (12.6, 5.0))
     points = rows.set_index(["kind", "method"])

@@ -13,7 +13,7 @@ import click
 import numpy as np
 import pandas as pd
 
-from robustdl_lib import claims, counterparts, paths, published, report_page, store, summary, verdicts
+from robustdl_lib import claims, console, counterparts, paths, published, report_page, store, summary, verdicts
 from robustdl_lib.config import PROFILES
 from robustdl_lib.style import write
 
@@ -32,9 +32,6 @@ SHOWN = {"claim": "claim", "setting": "noise", "published": "published", "refere
 SHOWN |= {"here": "here", "difference": "difference", "tolerance": "tolerance", "verdict": "verdict"}
 SHOWN |= {"verdict_here": "verdict here"}
 NUMBERS = ("published", "reference", "seeds", "here", "difference", "tolerance")
-DIGITS = {"%": 1, "points": 1, "share": 3, "p": 4, "1": 3}
-ORDER = ("reference", "runs")
-"""Whose rows come first: the committed ones."""
 RED = 1
 """The exit code of ``--strict`` where something is red."""
 Say = Callable[[str], None]
@@ -82,14 +79,17 @@ def place(profile: str, shelf: str = "runs") -> Path:
 
 def assemble(profile: str = "quick", shelf: str = "runs") -> pd.DataFrame:
     """Return the report's lines, columns :data:`COLUMNS`, from the rows on disk; raises as :func:`run`."""
-    ours = claims.profile_rows("reference", profile)
-    here = claims.profile_rows("runs", profile) if shelf == "runs" else store.no_rows()
-    papers = [counterparts.paper_rows("reference"), counterparts.paper_rows("runs")]
-    papers[1] = papers[1] if shelf == "runs" else papers[1].iloc[:0]
+
+    def both(read: Callable[[str], pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+        ours = read("reference")
+        return ours, read("runs") if shelf == "runs" else ours.iloc[:0]
+
+    ours, here = both(lambda name: claims.profile_rows(name, profile))
+    rates = both(lambda name: claims.rate_rows(name, profile))
     computed = claims.exact() if shelf == "runs" else claims.exact().assign(here=np.nan, verdict_here=verdicts.NONE)
     tested = claims.tested(claims.measures(ours), claims.measures(here))
-    rates = [claims.rate_rows(name, profile) if name in ("reference", shelf) else store.no_rows() for name in ORDER]
-    parts = [tested, claims.rising(*rates), computed, counterparts.compared(*papers), machine(ours, here)]
+    papers = counterparts.compared(*both(counterparts.paper_rows))
+    parts = [tested, claims.rising(*rates), computed, papers, machine(ours, here)]
     return pd.concat([part for part in parts if len(part)], ignore_index=True)[list(COLUMNS)]
 
 
@@ -132,7 +132,7 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
     """Return lines of the report as text for readers: the columns of :data:`SHOWN`, - where there is none."""
     shown = rows[list(SHOWN)].astype(object)
     for name in NUMBERS:
-        digits = [0 if name == "seeds" else DIGITS[unit] for unit in rows["unit"]]
+        digits = [0 if name == "seeds" else report_page.DIGITS[unit] for unit in rows["unit"]]
         signed = "+" if name == "difference" else ""
         shown[name] = [_number(value, places, signed) for value, places in zip(rows[name], digits, strict=True)]
     return shown.rename(columns=SHOWN)
@@ -143,7 +143,7 @@ def _block(rows: pd.DataFrame, *, every: bool) -> list[str]:
     met = rows["reference"].notna() | rows["here"].notna()
     full = pd.Series(True, index=rows.index) if every else met & (rows["part"] != "exact")
     full |= rows["verdict"].isin(verdicts.BAD) | rows["verdict_here"].isin(verdicts.BAD)
-    table = _aligned(readable(rows[full])) if full.any() else []
+    table = console.plain(readable(rows[full])).splitlines() if full.any() else []
     lines = [f"  {table[0]}"] if table else []
     written = dict(zip(rows.index[full], table[1:], strict=True))
     for group, part in rows.groupby("group", sort=False):
@@ -152,16 +152,6 @@ def _block(rows: pd.DataFrame, *, every: bool) -> list[str]:
         counted = f": {_counted(rest)}" if len(rest) else ""
         lines += [f"  {group}{counted}", *(f"    {line}" for line in told)]
     return lines
-
-
-def _aligned(table: pd.DataFrame) -> list[str]:
-    numbers = {SHOWN[name] for name in NUMBERS}
-    widths = {name: max(len(name), int(table[name].str.len().max())) for name in table}
-    rows = [dict(zip(table, table.columns, strict=True)), *table.to_dict("records")]
-    return [
-        "  ".join(row[name].rjust(n) if name in numbers else row[name].ljust(n) for name, n in widths.items()).rstrip()
-        for row in rows
-    ]
 
 
 def _counted(rows: pd.DataFrame) -> str:

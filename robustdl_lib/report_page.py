@@ -12,13 +12,7 @@ from robustdl_lib import verdicts
 
 TEMPLATE = Path(__file__).parent / "report.html"
 DIGITS = {"%": 1, "points": 1, "share": 3, "p": 4, "1": 3}
-KINDS = {
-    **dict.fromkeys(verdicts.GOOD, "good"),
-    **dict.fromkeys(verdicts.BAD, "bad"),
-    verdicts.UNSURE: "unsure",
-    verdicts.LONE: "unsure",
-}
-"""How a verdict looks; what is not here is open, in grey."""
+"""Decimals by unit, on the page and in the table that is printed."""
 OPENED = ("claim",)
 """The parts whose groups are unfolded when the page opens; others are where something was compared."""
 HEADS = {
@@ -74,11 +68,11 @@ def _part(part: str, title: str, rows: pd.DataFrame) -> str:
 def _group(part: str, name: str, rows: pd.DataFrame) -> str:
     counts = rows["verdict"].value_counts(sort=False)
     tags = "".join(
-        f'<span class="tag {_kind(word)}">{count} {escape(verdicts.said(word, count))}</span>'
+        f'<span class="tag {verdicts.kind(word)}">{count} {escape(verdicts.said(word, count))}</span>'
         for word, count in counts.items()
     )
-    compared = (rows["verdict"].map(_kind) != "open").any()
-    unfolded = part in OPENED or (compared and part != "exact") or (rows["verdict"].map(_kind) == "bad").any()
+    compared = (rows["verdict"].map(verdicts.kind) != "open").any()
+    unfolded = part in OPENED or (compared and part != "exact") or (rows["verdict"].map(verdicts.kind) == "bad").any()
     head = "".join(f'<th scope="col">{escape(word)}</th>' for word in HEADS[part])
     body = "\n".join(_row(part, row) for row in rows.to_dict("records"))
     return (
@@ -88,7 +82,8 @@ def _group(part: str, name: str, rows: pd.DataFrame) -> str:
 
 
 def _row(part: str, row: Mapping[str, Any]) -> str:
-    kinds = " ".join({_kind(row["verdict"]), *([_kind(row["verdict_here"])] if row["verdict_here"] != "-" else [])})
+    words = [word for word in (row["verdict"], row["verdict_here"]) if word != verdicts.NONE]
+    kinds = " ".join(dict.fromkeys(map(verdicts.kind, words)))
     values = (row["published"], row["reference"], row["difference"], row["tolerance"], row["here"])
     cells = "".join(
         f'<td class="number{" none" if pd.isna(value) else ""}" data-label="{escape(head)}">'
@@ -111,14 +106,10 @@ def _said(part: str, row: Mapping[str, Any]) -> str:
 
 
 def _tags(row: Mapping[str, Any]) -> str:
-    ours = f'<span class="tag {_kind(row["verdict"])}">{escape(row["verdict"])}</span>'
+    ours = f'<span class="tag {verdicts.kind(row["verdict"])}">{escape(row["verdict"])}</span>'
     if row["verdict_here"] == verdicts.NONE or row["part"] == "exact":
         return ours
-    return f'{ours}<span class="tag {_kind(row["verdict_here"])}">here: {escape(row["verdict_here"])}</span>'
-
-
-def _kind(verdict: str) -> str:
-    return KINDS.get(verdict, "open")
+    return f'{ours}<span class="tag {verdicts.kind(row["verdict_here"])}">here: {escape(row["verdict_here"])}</span>'
 
 
 def _number(value: float, unit: str, signed: bool) -> str:

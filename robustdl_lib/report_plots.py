@@ -112,10 +112,10 @@ def claims_tested(df: pd.DataFrame) -> Figure:
     )
     ax.grid(visible=False, axis="y")
     counts = rows["verdict"].value_counts()
-    known = {verdicts.HOLDS: "good", verdicts.UNSURE: "unsure", verdicts.FAILS: "bad", verdicts.NO_RUN: "open"}
     handles = [
         sample(f"{word}: {counts.get(word, 0)}", **Style(COLORS[kind]).dot(marker=MARKS[kind], markersize=6))
-        for word, kind in known.items()
+        for word in (verdicts.HOLDS, verdicts.UNSURE, verdicts.FAILS, verdicts.NO_RUN)
+        for kind in (verdicts.kind(word),)
     ]
     handles.append(sample("published, elsewhere", **Style(INK).dot(hollow=True, marker="D", markersize=5)))
     key(ax, handles, loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=len(handles), handlelength=1.2, fontsize=8)
@@ -162,12 +162,15 @@ def _slopes(ax: Axes, rows: pd.DataFrame, panel: str, where: str) -> None:
 
 
 def _numbers(ax: Axes, rows: pd.DataFrame) -> None:
-    """Draw ours over published with the band of 3 points; numbers without a run as ticks at the bottom."""
+    """Draw ours over published with the band of the papers' repeats; numbers without a run as ticks at the bottom."""
     met = rows[rows["ours"].notna()]
     ax.plot([0, 100], [0, 100], color=INK, linewidth=1)
-    ax.fill_between([0, 100], [-3, 97], [3, 103], color="0.85", linewidth=0, label="3 points")
-    for word, kind in ((verdicts.INSIDE, "good"), (verdicts.OUTSIDE, "bad")):
-        part = met[met["verdict"] == word]
+    near = verdicts.REPEATS
+    ax.fill_between(
+        [0, 100], [-near, 100 - near], [near, 100 + near], color="0.85", linewidth=0, label=f"{near:g} points"
+    )
+    for word in (verdicts.INSIDE, verdicts.OUTSIDE):
+        part, kind = met[met["verdict"] == word], verdicts.kind(word)
         dots = Style(COLORS[kind]).dot(marker=MARKS[kind], markersize=5, gid=f"numbers/{kind}")
         ax.plot(part["published"], part["ours"], label=f"{word}: {len(part)}", **dots)
     waiting = rows.loc[rows["ours"].isna(), "published"]
@@ -190,8 +193,8 @@ def _numbers(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def _claim(ax: Axes, place: float, row: dict[Any, Any]) -> None:
-    kind = {verdicts.HOLDS: "good", verdicts.FAILS: "bad", verdicts.NO_RUN: "open"}.get(row["verdict"], "unsure")
-    look, value = Style(COLORS[kind]), row["measured"]
+    kind, value = verdicts.kind(row["verdict"]), row["measured"]
+    look = Style(COLORS[kind])
     if row["asked"]:
         ax.plot([row["asked"]] * 2, [place - 0.4, place + 0.4], color=INK, linewidth=2)
     if not np.isnan(row["published"]):

@@ -73,6 +73,12 @@ def of_published(values: Sequence[float], scale: float = 1.0) -> float:
     return max(REPEATS * scale, 0.0 if math.isnan(width) else width)
 
 
+def kind(verdict: str) -> str:
+    """Return how a verdict looks: good, bad, unsure (within the spread, one seed), else open."""
+    looks = {"good": GOOD, "bad": BAD, "unsure": (UNSURE, LONE)}
+    return next((look for look, words in looks.items() if verdict in words), "open")
+
+
 def counted(found: Iterable[str]) -> str:
     """Return how many lines have which verdict, in words: good ones, bad, open.
 

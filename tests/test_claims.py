@@ -88,6 +88,9 @@ def test_a_margin_is_asked_for_and_said() -> None:
 def test_late_is_how_much_later_wrong_labels_are_fitted() -> None:
     ours = claims.measures(one_run("cce", 0, 0.9))
     assert ours["late"].tolist() == [pytest.approx(100 * (8 - 1) / EPOCHS)]
+    forgotten = one_run("cce", 0, 0.9).assign(clean_acc=[*[0.2] * 3, *[0.3] * 2, 1.0, *[0.5] * 4])
+    late = claims.measures(forgotten)["late"].tolist()  # half of what it ends with, not of the most that it had
+    assert late == [pytest.approx(100 * (8 - 4) / EPOCHS)]
     clean = one_run("cce", 0, 0.9, noise="none").assign(fit_wrong=np.nan)
     assert claims.measures(clean)["late"].isna().all()
 
@@ -118,6 +121,11 @@ def test_the_emphasis_mode_rises_where_the_rows_say_so_and_is_left_out_without_r
     assert claims.rising(store.no_rows(), store.no_rows()).empty
 
 
+def test_the_seeds_of_search_and_judgement_are_told_of_together() -> None:
+    found = claims.rising(claims.rate_rows("reference"), store.no_rows()).iloc[0]
+    assert found["seeds"] == 3
+
+
 def test_emphasis_numbers_are_computed_and_hold() -> None:
     found = claims.exact()
     assert len(found) == 34
@@ -137,9 +145,11 @@ def test_a_wrong_emphasis_number_is_red(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_rows_of_another_setting_are_left_out_of_a_profile(tmp_path: Path) -> None:
-    plain = RunConfig(dataset="digits", model="resnet8", epochs=2, noise="symmetric:0.6", method="gce", seed=4)
+    same = {"dataset": "digits", "model": "resnet8", "epochs": 2, "noise": "symmetric:0.6", "method": "gce"}
+    plain = RunConfig(**same, seed=4, noise_seed=4)
     history = one_run("gce", 4, 0.5)[["epoch", "test_acc"]]
-    for cfg in (plain, plain.replace(epochs=3), plain.replace(lr=0.01), plain.replace(model="resnet20")):
+    others = ({"epochs": 3}, {"lr": 0.01}, {"model": "resnet20"}, {"noise_seed": 5})
+    for cfg in (plain, *(plain.replace(**change) for change in others)):
         store.save(sweeps.paths.shelf("runs", "smoke"), cfg, history, {}, {"seconds": 1, "noise_rate": 0.6})
     assert claims.profile_rows("runs", "smoke")["run_id"].unique().tolist() == [plain.run_id]
     assert claims.profile_rows("runs", "quick").empty

@@ -33,6 +33,12 @@ def test_status_refuses_a_sweep_that_there_is_not(run) -> None:
     assert "did you mean 'figures'" in err
 
 
+def test_status_says_of_a_checked_sweep_what_it_waits_for(run) -> None:
+    code, out, err = run("status", *WORDS, "--check", "noise_rates_judged")
+    assert (code, out) == (1, "")
+    assert err == "error: 48 of 48 runs of the sweep noise_rates are missing: train it first\n"
+
+
 def test_status_takes_at_least_one_job(run) -> None:
     assert run("status", "--jobs", "0")[0] == 2
 

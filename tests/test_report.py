@@ -1,8 +1,8 @@
 """The report: its files, its words, its exit codes, and the committed one in step with the committed rows."""
 
 import re
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["robustdl_lib", "report", *words])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    return call
+def run(run: Run) -> Run:
+    """Call the command ``report``."""
+    return partial(run, "report")
 
 
 def train(method: str, seed: int, last: float, noise: str = "symmetric:0.4") -> None:
@@ -68,9 +60,10 @@ def test_a_claim_that_does_not_hold_here_is_red_and_strict_says_so(run: Run) -> 
     assert "last/symmetric-0.4/mse-cce" in set(report.red(rows)["id"])
 
 
-def test_without_red_strict_is_content(run: Run) -> None:
-    if report.red(report.assemble("quick", "reference")).empty:
-        assert run("--strict")[0] == 0
+@pytest.mark.parametrize("verdict", [verdicts.HOLDS, verdicts.UNSURE, verdicts.NO_RUN, verdicts.FAILS])
+def test_strict_is_content_without_red(run: Run, monkeypatch: pytest.MonkeyPatch, verdict: str) -> None:
+    monkeypatch.setattr(report, "assemble", lambda *_: synthetic(verdict=verdict))
+    assert run("--strict")[0] == (report.RED if verdict == verdicts.FAILS else 0)
 
 
 def test_the_machine_is_compared_with_the_spread_of_both(run: Run) -> None:

@@ -69,6 +69,13 @@ def test_counts_are_in_words_and_what_is_red_is_among_them() -> None:
     assert verdicts.counted([]) == "none"
 
 
+def test_a_verdict_looks_as_it_counts() -> None:
+    looks = {word: verdicts.kind(word) for word in (*verdicts.GOOD, *verdicts.BAD, *verdicts.OPEN)}
+    assert {word for word, look in looks.items() if look == "good"} == set(verdicts.GOOD)
+    assert {word for word, look in looks.items() if look == "bad"} == set(verdicts.BAD)
+    assert {word for word, look in looks.items() if look == "unsure"} == {verdicts.UNSURE, verdicts.LONE}
+
+
 def test_no_verdict_is_both_good_and_bad_and_no_run_is_neither() -> None:
     groups = [set(verdicts.GOOD), set(verdicts.BAD), set(verdicts.OPEN)]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 8
