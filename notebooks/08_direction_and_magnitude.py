@@ -50,7 +50,8 @@ plots.FIGURES["simplex_targets"](simplex.target_rows())
 #
 # The *semantic class* of a target is its largest entry: the tinted region in which it lies. The *similarity structure*
 # is how probable the other classes are (talk, slide 27). Two learners that agree on *deer* and differ in the rest show
-# which targets carry it on. CP is rectified for the last columns, as on the talk's slide 28.
+# which targets carry it on. CP is rectified for the last columns, as on the talk's slide 28. The last row first sharpens
+# what the learner says, $p_T = \mathrm{softmax}(z/T)$ with $T < 1$ ([notebook 09](09_proselflc.ipynb)).
 
 # %%
 learners = {"learner 1": simplex.LEARNER, "learner 2": (0.01, 0.96, 0.03)}

@@ -29,7 +29,7 @@ jobs: int = 0  # processes at a time; 0: one a core; in [0, 1024]
 # ## The rows
 #
 # The sweep `figures` is trained where it is missing. What else there is on the shelf is read as it lies: `relatives` (methods
-# beyond the talk's, at defaults that were not searched for), `worked` (asymmetric and instance-dependent noise), and
+# beyond the talk's, which [notebook 15](15_your_loss.ipynb) takes apart, at defaults that were not searched for), `worked` (asymmetric and instance-dependent noise), and
 # the human labels of CIFAR-10 from the committed `small` profile (one seed, 15 epochs).
 
 # %%

@@ -1043,7 +1043,7 @@ ends.round(1)
 #
 # > Which of the six panels can you draw for data of your own, and what do they tell?
 #
-# None of 36 and 37 (a) as they are, for subsets need the truth; 37 (b) only with a clean test set. What needs no truth is the same for *all* labels together: the share that is predicted as given, and the entropy. At the end of a
+# None of 36, 37 (a) and 38 as they are, for subsets need the truth; 37 (b) only with a clean test set. What needs no truth is the same for *all* labels together: the share that is predicted as given, and the entropy. At the end of a
 # robust training the share that is contradicted is an estimate of the noise rate, and for a memorising method it is a lower bound. From the rows, where the truth is known to us and not used:
 
 # %%
