@@ -212,7 +212,7 @@ if committed:
 #
 # - A method is a target, a weight and a loss, with or without a memory; whether it acts on the magnitude or turns the direction says how it resists noise.
 # - Most claims of the talk hold on the digits with symmetric noise; the order of the methods does not survive a change of noise.
-# - Bounded and symmetric losses are not the robust ones in training; what was believed early, and kept, is.
+# - The losses that are bounded and symmetric, MAE and NCE+RCE, are not the robust ones in these trainings; methods that keep what was believed early are.
 #
 # ## Exercises
 #
