@@ -1,7 +1,8 @@
 # %% [markdown]
 # # What goes wrong in real data
 #
-# A label can be wrong or missing; an image can show none of the classes, or two of them. **Only $p_y$ looks at the
+# A label can be wrong or missing; an image can show none of the classes, or two of them. What can a trained network say
+# about it? It gives probabilities $p$ to the classes, and among them $p_y$ to the given label. **Only $p_y$ looks at the
 # label, so only $p_y$ can see that a label is wrong; entropy and $\max p$ look at the image alone, so they are what is
 # left for an image of no class.** A method that does not learn wrong labels by heart keeps both signals. Source: the talk,
 # slide 5 (a gallery of abnormal examples), slide 7 (out of distribution: *know the unknown*) and slide 8 (in
@@ -120,8 +121,9 @@ by_class.rename_axis("wrong labels of a class (%)")
 #
 # ## What the learner's own output says
 #
-# Train on digits with all kinds at once (`adverse`: 20 % wrong labels, 10 % out of distribution, 10 % ambiguous) and ask
-# after the last epoch three questions about each example: is its label improbable ($1 - p_y$), is the network unsure
+# Train on digits with all kinds at once (`adverse`: 20 % wrong labels, 10 % out of distribution, 10 % ambiguous), once with
+# cross entropy (CCE) and once with derivative manipulation (DM), which turns away from labels that are contradicted
+# ([notebook 04](04_example_weighting.ipynb) derives both), and ask after the last epoch three questions about each example: is its label improbable ($1 - p_y$), is the network unsure
 # (entropy $H(p) / \log C$), is its best class improbable ($1 - \max p$)? The AUROC is the chance that an example of the
 # kind scores higher than an ordinary clean one; 0.5 is a coin. On the right, examples made from test images that the
 # network never saw. Rows: `python -m robustdl_lib study know_the_unknown --into reference`.

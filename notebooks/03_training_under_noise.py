@@ -44,7 +44,9 @@ for spec in specs:
 
 # %% [markdown]
 # Rows with noise `none` are cross entropy on the true labels: what could be had if every label were right. The last
-# word says what a method changes: the *loss*, the example's *weight*, or the *target*.
+# word says what a method changes: the *loss*, the example's *weight*, or the *target*. What each method is does not matter
+# yet: here they are names beside cross entropy (CCE). [Notebook 04](04_example_weighting.ipynb) derives the losses and
+# weights, [notebook 07](07_target_modification.ipynb) the targets.
 #
 # ## What the noise is
 #

@@ -6,7 +6,7 @@
 # losses, weightings and modified targets were proposed against this. One idea puts them side by side: **a training
 # method is what it does to the derivative of the loss with respect to the logits. Losses and weightings set its
 # magnitude for each example, modified targets set its direction.** This notebook derives the magnitude for each loss,
-# and then does away with the loss. Source: the talk, slides 14 to 20, equations 1 to 4; DM,
+# and then does away with the loss. Source: the talk, slides 14 to 19, equations 1 to 4; DM,
 # [arXiv 1905.11233](https://arxiv.org/abs/1905.11233); IMAE, [arXiv 1903.12141](https://arxiv.org/abs/1903.12141).
 
 # %%

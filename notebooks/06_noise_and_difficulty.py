@@ -4,9 +4,8 @@
 # Wrong labels are the examples that a network finds difficult. So a learner that works hardest on difficult examples works
 # hardest on wrong labels, and the more of them there are, the more it should look at easier ones: **the best emphasis mode
 # $\psi$ rises with the noise rate.** The talk (slide 23) shows it rising in steps, 0, 1/3, 1/2, 2/3, 2/3 at 0, 20, 40, 60
-# and 80 % symmetric noise. Here both axes are measured on the digits. The first step, away from 0, comes out clearly, and
-# is worth more the more labels are wrong; what follows rises for the test set's choice, not for that of the validation
-# set, and is within what one seed can say. Source: the talk, slides 11 and 23; DM,
+# and 80 % symmetric noise. Here both axes are measured on the digits. The first step, away from 0, comes out
+# clearly at 20 and 40 %; what follows rises later than on the slide, in steps that are within the spread over three seeds. Source: the talk, slides 11 and 23; DM,
 # [arXiv 1905.11233](https://arxiv.org/abs/1905.11233), Table 9.
 
 # %%
@@ -134,8 +133,8 @@ shares.columns = [f"{'wrong' if name == 'fit_wrong' else 'clean'} fitted, {psi:.
 shares.rename_axis("share fitted (%), by psi").round(1)
 
 # %% [markdown]
-# At 20 % $\psi = 0$ fits more wrong labels than the others, at 40 and 60 % fewer clean ones than the best as well. At 80 %
-# *every* mode leaves a fifth or more of the clean labels unfitted, and in the grid above the steepest weights end at 15
+# At 20 % $\psi = 0$ fits more wrong labels than any other mode; at 40 and 60 % it fits more wrong and fewer clean ones than
+# the best mode does. At 80 % *every* mode leaves a fifth or more of the clean labels unfitted, and in the grid above the steepest weights end at 15
 # to 24 %, where a guess has 10: **they underfit.**
 # The second table of this notebook says why that is likely: early on, when all $p_y$ are near 1/10, a mode of 2/3 hardly
 # distinguishes between examples, and then it puts nearly all of the step on the few that got ahead. With 100,000

@@ -178,7 +178,8 @@ pd.DataFrame(pull, index=[f"p_y = {float(x)}" for x in at]).T.round(2) + 0.0
 # neither, and leaves one question: how much of the learner to trust, and when. Bootstrapping trusts it the same at all
 # times, joint optimisation wholly, in stages. The pull says what is at stake: too much trust too early, and the
 # learner is taught what it happens to believe; too late, and the wrong labels are believed by then.
-# [Notebook 09](09_proselflc.ipynb) takes up ProSelfLC's answer.
+# [Notebook 08](08_direction_and_magnitude.ipynb) draws such pulls as arrows, [notebook 09](09_proselflc.ipynb) takes up
+# ProSelfLC's answer.
 #
 # ## Checks
 #

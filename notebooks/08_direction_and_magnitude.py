@@ -5,7 +5,7 @@
 # the magnitude alone: the prediction moves towards the given label. Changing its target can change the direction.** With three
 # classes all of it can be drawn: targets and predictions are points of a triangle. The picture also unmasks a method
 # that looks like label correction and is none: with a detached target, soft bootstrapping is cross entropy in
-# disguise, step by step, as training both shows. Source: the talk, slides 17, 21 and 27 to 29;
+# disguise, step by step, as training both shows. Source: the talk, slides 18, 19 and 27 to 29;
 # Reed et al. 2015 (bootstrapping); ProSelfLC, [arXiv 2005.03788](https://arxiv.org/abs/2005.03788).
 
 # %%
@@ -50,7 +50,8 @@ plots.FIGURES["simplex_targets"](simplex.target_rows())
 #
 # The *semantic class* of a target is its largest entry: the tinted region in which it lies. The *similarity structure*
 # is how probable the other classes are (talk, slide 27). Two learners that agree on *deer* and differ in the rest show
-# which targets carry it on. CP is rectified for the last columns, as on the talk's slide 28.
+# which targets carry it on. CP is rectified for the last columns, as on the talk's slide 28. The last row first sharpens
+# what the learner says, $p_T = \mathrm{softmax}(z/T)$ with $T < 1$ ([notebook 09](09_proselflc.ipynb)).
 
 # %%
 learners = {"learner 1": simplex.LEARNER, "learner 2": (0.01, 0.96, 0.03)}
@@ -140,7 +141,8 @@ numbers.rename(index=lambda spec: METHODS.parse(spec).label).round(3) + 0.0
 #
 # $$p - (1-\epsilon)\,q - \epsilon\,p = (1-\epsilon)(p - q).$$
 #
-# The learner's own $p$ cancels: it asks the network to predict what it predicts. So do a detached CP and a detached
+# The learner's own $p$ cancels (fact 2 of [notebook 07](07_target_modification.ipynb)): it asks the network to predict what
+# it predicts. So do a detached CP and a detached
 # ProSelfLC (at temperature 1), the latter with an $\epsilon$ for each example, which makes it a weighting.
 
 # %%
@@ -205,8 +207,9 @@ drift.loc[[epoch for epoch in (1, 2, 3, 4, 5, 10, 20, config.epochs) if epoch <=
 #   cross entropy with every seed. Whoever compares a *detached* bootstrapping with cross entropy at the same rate
 #   measures this, and may call it robustness. (Read at the best epoch or at the one that noisy validation selects, it
 #   is not there: what a smaller rate changes is how much is memorised at the end.)
-# - Flowing Boot-soft ends above plain cross entropy with every seed too. Its lead over its detached form is within the
-#   range over seeds, so these rows do not say how much of its gain is owed to the entropy.
+# - Flowing Boot-soft ends above plain cross entropy with every seed too. Its lead over its detached form is no larger than
+#   the range over seeds, so these rows say little of how much of its gain is owed to the entropy (exercise 2 of [notebook
+#   11](11_entropy_minimisation.ipynb) asks seed by seed).
 #
 # ## Checks
 #

@@ -91,7 +91,8 @@ shown.rename(columns=names).round(3).set_index("t/T")
 #
 # $$\frac{t^*}{T} = \frac12 + \frac1B \log\frac{x}{1 - x}, \qquad x = \frac{1}{(1 + p_j - p_y)\,l(p)},$$
 #
-# and never where $x \ge 1$: a learner that is not sure enough corrects no target, however long it trains.
+# and never where $x \ge 1$: a learner that is not sure enough corrects no target, however long it trains. (Where $x$ is
+# only a little below 1 the moment lies beyond the end of training, which is as good as never.)
 
 # %%
 found = {}
@@ -109,8 +110,8 @@ moments.round(3)
 # predictions are heard. Sure ones are corrected just after the middle whatever $B$. **No $B$ corrects a target in the
 # first half**, since $g < 1/2$ there and $x > 1/2$ always.
 #
-# The temperature of the 2022 version can. It takes $p_T = \mathrm{softmax}(z/T)$ with $T < 1$, which is sharper, in target
-# and confidence both:
+# What about the temperature of the 2022 version? It takes $p_T = \mathrm{softmax}(z/T)$ with $T < 1$, which is sharper, in
+# target and confidence both:
 
 # %%
 sharp = {}
@@ -120,7 +121,8 @@ for top in (0.6, 0.8, 0.9, 0.95):
 pd.DataFrame(sharp).T.round(3)
 
 # %% [markdown]
-# A sharpened learner is heard although it doubts, but still not before the middle.
+# A sharpened learner is heard although it doubts, and soon after the middle, but not before it: $g$ and $x > 1/2$ are as
+# they were.
 #
 # ## Detached or not, and sharpened
 #
@@ -197,8 +199,9 @@ if not progressive:
 # ## Where its lead is smaller than published
 #
 # The paper's Figure 3 (CIFAR-100, asymmetric noise .4) has ProSelfLC fit less than a quarter of the wrong labels that CCE fits.
-# How is it here, and in other noises, seed by seed? Rows of the sweeps `figures`, `worked` (asymmetric and
-# instance-dependent noise) and, from CIFAR-10 with human labels, `small` are read where they lie; nothing is trained.
+# How is it here, and in other noises, seed by seed? Rows of the sweeps `figures` and `worked`
+# (asymmetric and instance-dependent noise), and those of the profile `small` (CIFAR-10 with human labels), are read where
+# they lie; nothing more is trained.
 
 # %%
 alone = bool(methods or dataset or epochs)  # the rows of other noises are of the profile's own data and budget

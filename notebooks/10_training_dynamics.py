@@ -66,8 +66,8 @@ plots.FIGURES["dynamics"](rows)
 #
 # ### Slide 37: semantic class correction and test accuracy
 #
-# *Corrected* is a wrong label that the network predicts as its true class. All methods rise to the same height and fall; the
-# order in which they fall is that of (b), test accuracy. The fall is memorising: what is fitted as wrong cannot be
+# *Corrected* is a wrong label that the network predicts as its true class. All methods rise to about the same height and
+# fall, CCE furthest and ProSelfLC least, and so it is in (b), test accuracy. The fall is memorising: what is fitted as wrong cannot be
 # corrected. **The test accuracy follows the corrected share**, as the next cell counts over methods and seeds.
 
 # %%
@@ -130,8 +130,8 @@ dynamics_plots.dynamics(asymmetric)
 
 # %% [markdown]
 # Now the curves look more like the slide's: wrong labels are fitted early, both lines of 36 (b) start high, and the entropy falls at
-# once. CCE's entropies and wrong fitting end close to the published ones (grey strip), and ProSelfLC corrects more than
-# CCE. But three seeds differ widely here, since few pairs of classes carry all the noise:
+# once. CCE's entropies and wrong fitting end closer to the published ones (grey strip), and ProSelfLC corrects more than
+# CCE in the mean. But three seeds differ widely here, since few pairs of classes carry all the noise:
 
 # %%
 pair = summary.final_readings(asymmetric)

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Entropy minimisation: punished or rewarded?
+# # Entropy minimisation: penalised or rewarded?
 #
 # A prediction with low entropy is sure. Label smoothing (LS) and the confidence penalty (CP), the talk's *output
 # regularisation*, work against sureness; label correction (LC) works for it. The talk asks which is right under label noise, and
@@ -209,7 +209,7 @@ for column in ("entropy_wrong", "p_wrong", "corrected"):
 # - **Does rewarding it help? Against CCE, yes; against penalising it, not by itself.** Boot-soft rewards it, LS and CP penalise it, and the three end
 #   within a standard deviation or so. With ProSelfLC the reward waits for time and confidence, and it ends above all three.
 # - **Does low entropy make robust? No.** MAE has it and underfits. Boot-soft has it and holds many errors with
-#   confidence. Boot-hard ends above both ProSelfLC and Boot-soft with more of it.
+#   confidence. Boot-hard ends above both ProSelfLC and Boot-soft with more entropy than either.
 # - **When does it help?** When the learner is right by then. Entropy minimisation keeps what is believed: with an early, still
 #   unspoilt belief that is a gain; after memorising has begun, it keeps the errors.
 #

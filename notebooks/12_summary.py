@@ -29,7 +29,7 @@ jobs: int = 0  # processes at a time; 0: one a core; in [0, 1024]
 # ## The rows
 #
 # The sweep `figures` is trained where it is missing. What else there is on the shelf is read as it lies: `relatives` (methods
-# beyond the talk's, at defaults that were not searched for), `worked` (asymmetric and instance-dependent noise), and
+# beyond the talk's, which [notebook 15](15_your_loss.ipynb) takes apart, at defaults that were not searched for), `worked` (asymmetric and instance-dependent noise), and
 # the human labels of CIFAR-10 from the committed `small` profile (one seed, 15 epochs).
 
 # %%
@@ -53,7 +53,8 @@ for where, frame in known.items():
 # *target*: what takes the place of the label $q$ ($r$: the prediction, flowing or detached; $m$: its one-hot; $u = 1/C$;
 # $e = g\,l$). *acts on*: the magnitude of the derivative alone, so that it is an example weighting, or its direction too.
 # $\psi$: the emphasis mode, the $p_y$ with the largest weight, ten classes, t/T = 0.75. *keeps*: its memory between
-# steps. *symmetric*, *bounded*: what robust theory asks of a loss; a weighting has none (-).
+# steps. *symmetric*, *bounded*: what robust theory asks of a loss, that its sum over all labels is constant and that it stays
+# finite ([notebook 15](15_your_loss.ipynb)); a weighting has none (-).
 
 # %%
 torch.set_num_threads(1)
@@ -82,8 +83,9 @@ ranked.rename(index=lambda spec: METHODS.parse(spec).label, columns=names).round
 # What to see in it, in the committed rows:
 #
 # - **Read down the first column and the last ones do not follow.** DM leads the talk's methods under symmetric noise and ends
-#   below CCE under asymmetric noise and human labels. ProSelfLC is in the middle here, and first of four under both other noises of the digits. A redescending weight gives up
-#   what is contradicted: right when wrong labels scatter, costly when they agree with each other, or when 15 epochs are not enough to be believed.
+#   below CCE under asymmetric noise and human labels. ProSelfLC is in the middle here, and first of four under both other noises of the digits. DM's weight
+#   all but gives up what is contradicted: right when wrong labels scatter, costly when they agree with each other, or when
+#   15 epochs are not enough to be believed.
 # - **Robust in theory is not robust in training.** MAE and NCE+RCE are bounded and symmetric, and end low and with a large
 #   spread: they learn slowly, and differently with each seed. None of the methods that end above 90 % has a symmetric loss.
 # - **Memory helps.** Joint optimisation and ELR keep what the network believed early on, and end highest.
@@ -98,6 +100,7 @@ plots.FIGURES["headline"](rows)
 #
 # Each claim is an inequality between methods, asked seed by seed, since runs of one seed share their wrong labels. It
 # *holds* where every seed says so, *fails* where one of the others lies beyond with every seed, and is *open* otherwise.
+# Of a single run, every claim holds or fails, and says little.
 # `by`: the margin to the nearest other, in points, mean over seeds. The verdicts are computed; no word of them is typed.
 # The [report](../results/reference/report/quick/report.html) is stricter: there a difference must be more than chance can do to a mean of
 # so few seeds, and what every seed says here may be *within the spread* there.
@@ -211,7 +214,7 @@ if committed:
 #
 # - A method is a target, a weight and a loss, with or without a memory; whether it acts on the magnitude or turns the direction says how it resists noise.
 # - Most claims of the talk hold on the digits with symmetric noise; the order of the methods does not survive a change of noise.
-# - Bounded and symmetric losses are not the robust ones in training; what was believed early, and kept, is.
+# - The losses that are bounded and symmetric, MAE and NCE+RCE, are not the robust ones in these trainings; methods that keep what was believed early are.
 #
 # ## Exercises
 #

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Data and model: find the wrong labels, act on them, train again
 #
-# The talk ends with an equation: *AI system = data + model* (slides 41 and 43). The other notebooks make the model robust and
+# The talk ends with an equation: *AI system = data + model* (slides 41 and 43). Notebooks 03 to 12 make the model robust and
 # leave the data as they are. This one asks what the networks themselves can say about the data: **a label that was
 # contradicted throughout training is likely wrong**, and can be dropped or corrected before one trains again. Is that
 # better than a robust method on the noisy labels, and do the two add up? Sources: the talk, slides 11, 23, 41 and 43;

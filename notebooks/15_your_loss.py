@@ -81,8 +81,8 @@ Markdown("\n".join(["| method | loss |", "|:--|:--|", *(f"| {name} | `{symbols.w
 
 # %% [markdown]
 # ($q$ label, $r$ what the target takes from the prediction, flowing or detached, $m$ one-hot of the prediction, $t$ what is
-# remembered or what a teacher says, $e$ the trust.) sympy differentiates it class by class, for three classes for
-# instance label smoothing:
+# remembered or what a teacher says, $e$ the trust.) sympy differentiates it class by class; here label smoothing,
+# with three classes:
 
 # %%
 for k, part in enumerate(symbols.logit_gradient("ls", classes=3)):

@@ -43,7 +43,8 @@ seed: int = 0  # of the location example, in [0, 1000000]
 # An *M-estimator* minimises $\sum_i \rho(x_i)$ over residuals. Its *influence* $\psi = \rho'$ is how hard a residual
 # pulls. And since $\sum \psi(x_i) = \sum \frac{\psi(x_i)}{x_i}\,x_i$, it is least squares with the *weight*
 # $\psi(x)/x$. Barron's family has one knob for the shape, $\alpha$, and one for the scale, $c$; the classical losses
-# are its members. By sympy, from the library's formula:
+# are its members. Elsewhere in this course the letter $\psi$ is the emphasis
+# mode; in this notebook it is the influence, and the mode is named in words. By sympy, from the library's formula:
 
 # %%
 x, p, scale = sp.Symbol("x", positive=True), symbols.p, symbols.knob("c")
