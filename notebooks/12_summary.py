@@ -10,7 +10,7 @@
 import pandas as pd
 import torch
 
-from robustdl_lib import overview, plots, sweeps
+from robustdl_lib import overview, plots, published, sweeps
 from robustdl_lib.registry import METHODS
 
 pd.set_option("display.max_colwidth", None)  # no claim is cut
@@ -140,15 +140,7 @@ for word in ("fails", "open"):
 # asymmetric .4: ResNet-34 from ELR (Liu et al. 2020, Table 1), best PreAct-ResNet-18 from DivideMix (Li et al. 2020).
 
 # %%
-elr = pd.DataFrame(
-    {
-        "CE": [87.0, 81.9, 74.1, 53.8, 80.1],
-        "GCE": [89.8, 87.1, 82.5, 64.1, 76.7],
-        "ELR": [91.2, 89.2, 86.1, 73.9, 90.1],
-        "DivideMix (best)": [96.1, None, None, 93.2, 93.4],
-    },
-    index=["sym .2", "sym .4", "sym .6", "sym .8", "asym .4"],
-).T
+elr = pd.concat([published.table(name) for name in ("elr_table_1", "dividemix")]).dropna(axis=1, subset=["CE"])
 print("published, and the gain over the cross entropy of the same table")
 elr.join((elr.loc[["GCE", "ELR"]] - elr.loc["CE"]).add_suffix(": gain")).round(1)
 
