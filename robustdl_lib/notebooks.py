@@ -135,7 +135,7 @@ def _run(path: Path, values: Mapping[str, Any]) -> None:
     """Execute a notebook in place, from the project's root, without a progress bar."""
     os.environ.setdefault("TQDM_DISABLE", "1")
     settings: dict[str, Any] = {"kernel_name": KERNEL, "progress_bar": False, "cwd": str(paths.ROOT)}
-    settings["extra_arguments"] = ["--IPKernelApp.log_level=50"]  # no word on the loopback, or on the interrupt that ends it
+    settings["extra_arguments"] = ["--IPKernelApp.log_level=50"]  # no word on the loopback, or on its end
     papermill.execute_notebook(path, path, parameters=dict(values), **settings)
 
 
