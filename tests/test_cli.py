@@ -10,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -326,9 +327,10 @@ def test_an_interrupted_command_says_so_and_exits_with_130(run, monkeypatch, sto
 
 
 def start(*words, **more):
-    """Start the command line in a process of its own."""
+    """Start the command line in a process of its own, which an interrupt reaches though these tests may ignore it."""
     command = [sys.executable, "-m", "robustdl_lib", *words]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, **more)
+    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heed, **more)
 
 
 def test_a_pipe_that_nobody_reads_ends_the_command_quietly():

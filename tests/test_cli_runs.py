@@ -17,7 +17,7 @@ def row(out: str, sweep: str) -> list[str]:
 def test_status_counts_before_and_after_a_sweep_and_its_exit_code_is_for_scripts(run) -> None:
     code, out, err = run("status", *WORDS, "--check", "figures")
     assert code == 1
-    assert row(out, "figures") == ["figures", "2", "0", "0", "2", "-"]
+    assert row(out, "figures")[:5] == ["figures", "2", "0", "0", "2"]
     assert err == "error: the sweep figures lacks 2 runs: robustdl sweep figures trains them\n"
     assert run("sweep", *WORDS, "--jobs", "1", "--quiet")[0] == 0
     code, out, err = run("status", *WORDS, "--check", "figures")
