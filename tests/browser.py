@@ -1,5 +1,6 @@
 """What the tests in a browser share: where it is, how it is started, and a page in a tab without a network."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,3 +46,23 @@ class Tab:
         self.tab.on("request", lambda request: self.requests.append(request.url))
         self.url = path.as_uri() if isinstance(path, Path) else path
         self.tab.goto(self.url)
+
+
+def contrasts(tab: Any, selector: str) -> list[float]:
+    """Return the contrast (WCAG 2, from 1 to 21) of each element's words with the ground that they stand on."""
+    colours = tab.evaluate(
+        """selector => [...document.querySelectorAll(selector)].map(e => {
+            let ground = e; const bare = c => c === 'rgba(0, 0, 0, 0)';
+            while (ground && bare(getComputedStyle(ground).backgroundColor)) ground = ground.parentElement;
+            return [getComputedStyle(e).color, getComputedStyle(ground || document.body).backgroundColor];
+        })""",
+        selector,
+    )
+    pairs = [sorted(map(_luminance, pair)) for pair in colours]
+    return [(high + 0.05) / (low + 0.05) for low, high in pairs]
+
+
+def _luminance(colour: str) -> float:
+    channels = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
