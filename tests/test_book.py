@@ -233,6 +233,21 @@ def test_a_folder_with_other_files_is_not_cleared(tmp_path: Path) -> None:
     assert not tmp_path.exists()
 
 
+def test_a_folder_of_sources_with_other_files_is_not_swept_and_a_stopped_build_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "stage", lambda folder: None)
+    monkeypatch.setattr(command, "build_main", lambda words: 0)
+    (tmp_path / "site.sources").mkdir()
+    (tmp_path / "site.sources" / "mine.txt").write_text("x")
+    with pytest.raises(ValueError, match="other files"):
+        command.build(tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+    (tmp_path / "site.sources" / "mine.txt").unlink()
+    for _ in range(2):  # nothing was finished after the first
+        assert command.build(tmp_path / "site") == 0
+
+
 def test_every_paper_that_is_named_by_its_number_is_in_the_bibliography() -> None:
     sources = [
         path for kind in ("robustdl_lib/*.py", "notebooks/*.py", "docs/*.md", "*.md") for path in ROOT.glob(kind)
