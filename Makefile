@@ -16,20 +16,30 @@ ENGINE ?=
 ADDRESS ?=
 QUIET ?=
 BUDGET ?=
+RETRAIN ?=
 PYTHON ?= python3
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env figures results report executed test notebooks reference studies bench lab docs book lock lint clean distclean
+.PHONY: help env figures drawn papers results report executed test notebooks reference papers_reference quick_reference studies bench lab docs book lock lint clean distclean
 
 # A misspelt variable would be ignored in silence: NOSIE=symmetric:0.6 must not train the wrong noise.
-VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS ENGINE ADDRESS QUIET BUDGET PYTHON NAME
+VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS ENGINE ADDRESS QUIET BUDGET RETRAIN PYTHON NAME
 COMMAND_LINE := $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(VARIABLES) MAKEFLAGS MAKEOVERRIDES GNUMAKEFLAGS SHELL,$(COMMAND_LINE))
 ifneq ($(strip $(UNKNOWN)),)
 $(error unknown variable $(firstword $(UNKNOWN)): there is $(filter-out NAME,$(VARIABLES)))
+endif
+# The papers' own setting needs a GPU: its committed rows are drawn, unless RETRAIN=1 makes them anew.
+PAPER := $(filter paper paper-short,$(PROFILE))
+ifneq ($(RETRAIN),$(if $(PAPER),$(RETRAIN)))
+$(error RETRAIN is for PROFILE=paper and PROFILE=paper-short: the profile $(PROFILE) trains whatever is missing)
+endif
+PAPER_CHANGES := $(strip $(foreach v,NOISE METHODS DATASET SEEDS EPOCHS,$(if $($(v)),$(v))))
+ifneq (,$(and $(PAPER),$(RETRAIN),$(PAPER_CHANGES)))
+$(error RETRAIN=1 trains the whole profile $(PROFILE): robustdl sweep figures trains another $(firstword $(PAPER_CHANGES)))
 endif
 
 PY := .venv/bin/python
@@ -49,8 +59,9 @@ NAME ?= $(PROFILE)
 help: ## Say what there is
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo
-	@echo "  Variables: PROFILE=quick|small|smoke NOISE=symmetric:0.6 METHODS='cce gce:q=0.5' DATASET=digits"
+	@echo "  Variables: PROFILE=quick|small|smoke|paper NOISE=symmetric:0.6 METHODS='cce gce:q=0.5' DATASET=digits"
 	@echo "             SEEDS='0 1 2' EPOCHS=20 JOBS=2 QUIET=1 ENGINE=dask ADDRESS=tcp://host:8786 BUDGET=tiny"
+	@echo "             RETRAIN=1 (with PROFILE=paper, on a GPU)"
 
 env: .venv/.ready ## Build .venv from the lock (every other target does this first)
 
@@ -65,7 +76,9 @@ env: .venv/.ready ## Build .venv from the lock (every other target does this fir
 	@.venv/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .
 	@touch $@
 
-figures: env ## Train what is missing, run the notebooks, draw every figure, compare with the reference
+figures: $(if $(PAPER),papers,drawn) ## Train what is missing, run the notebooks, draw every figure, compare with the reference
+
+drawn: env
 	@name=$$($(RUN) setting $(SETTING)); \
 	for sweep in $(FIGURES_SWEEPS); do \
 	  $(RUN) sweep $$sweep $(SETTING) $(WHERE) $(if $(QUIET),--quiet) > /dev/null; \
@@ -73,6 +86,13 @@ figures: env ## Train what is missing, run the notebooks, draw every figure, com
 	$(MAKE) --no-print-directory -j2 executed NAME="$$name"; \
 	$(RUN) figures $(SETTING) $(if $(QUIET),--quiet); \
 	if [ "$$name" = '$(or $(PROFILE),quick)' ]; then $(RUN) report --profile '$(PROFILE)' | tail -n 6; fi
+
+# Draw the committed rows of a profile of the papers, whole or in another setting; RETRAIN=1 trains them anew.
+papers: env
+	@$(RUN) setting $(SETTING) > /dev/null
+	@$(if $(PAPER_CHANGES),$(RUN) figures $(SETTING) --shelf reference --into runs --partial \
+	  ,$(RUN) papers --profile '$(PROFILE)' $(if $(RETRAIN),--train) $(if $(JOBS),--jobs '$(JOBS)')) $(if $(QUIET),--quiet)
+	@$(if $(PAPER_CHANGES),,$(RUN) report --profile '$(PROFILE)' | tail -n 6)
 
 results: env ## Train what is missing of the sweep and print its headline table
 	@$(RUN) sweep figures $(SETTING) $(WHERE) $(if $(QUIET),--quiet)
@@ -97,7 +117,14 @@ test: env ## Check everything: style, types, library, notebooks
 notebooks: env ## Rebuild the committed notebooks from their sources, executed with their defaults
 	@$(RUN) build $(NOTEBOOKS:%=notebooks/%.py)
 
-reference: env ## Train the committed reference anew, redraw its figures and rebuild the notebooks
+reference: $(if $(PAPER),papers_reference,quick_reference) ## Train the committed reference anew, redraw its figures and rebuild the notebooks
+
+# What took a GPU hours is not removed: this trains what the committed rows lack.
+papers_reference: env
+	@$(RUN) papers --profile '$(PROFILE)' --train --into reference $(if $(JOBS),--jobs '$(JOBS)')
+	@$(RUN) report --profile '$(PROFILE)' --shelf reference > /dev/null
+
+quick_reference: env
 	@$(RUN) setting --profile '$(PROFILE)' > /dev/null
 	@rm -rf '$(RESULTS)/reference/$(or $(PROFILE),quick)' '$(RESULTS)/reference/$(or $(PROFILE),quick)_'*
 	@for sweep in figures disguise relatives worked exercises $(RATES_SWEEPS); do \

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from robustdl_lib import gradients, paths, published, store, summary, verdicts
-from robustdl_lib.config import ConfigError, RunConfig, profile_config
-from robustdl_lib.registry import METHODS, NOISES, first_error
+from robustdl_lib.config import PAPER, PROTOCOLS, ConfigError, RunConfig, profile_config
+from robustdl_lib.registry import DATASETS, METHODS, NOISES, first_error
 
 FILE = Path(__file__).parent / "claims.csv"
 SETTINGS = ("dm:beta=12,lam=0.5", "ls:eps=0.25", "cp:eps=0.25", "boot_soft:eps=0.5")
 """The knobs of those methods that are not tested at their defaults: what the figures show."""
+SETTINGS_OF = {"cifar100": ("cp:eps=0.5", "proselflc:B=8")}
+"""Those that are others on a data set."""
 RATES = ("noise_rates", "noise_rates_judged")
 """The sweeps over noise rates: of the first seed every DM, of the others the best beta of each lambda."""
 LARGEST = "symmetric:0.8"
@@ -70,11 +72,22 @@ class Claim(BaseModel):
             published.value(number)
         return self
 
-    def values(self, runs: pd.DataFrame) -> list[float]:
+    def values(self, runs: pd.DataFrame, dataset: str) -> list[float]:
         """Return the claim's quantity, one a seed, from rows of :func:`measures`; none where a method is missing."""
-        first = _by_seed(runs, self.noise, self.first, self.quantity)
-        less = _by_seed(runs, self.noise, self.second, self.quantity) if self.second else 0.0
+        runs = runs[(runs["dataset"] == dataset) & (runs["noise"] == self.noise)]
+        first = _by_seed(runs, setting(self.first, dataset), self.quantity)
+        less = _by_seed(runs, setting(self.second, dataset), self.quantity) if self.second else 0.0
         return [float(value) for value in (first - less).dropna()]
+
+    def dataset(self, profile: str) -> str | None:
+        """Return the data set that a profile tests the claim on, or None where it has none with this noise.
+
+        That is the profile's own; in the profiles of the papers it is the one on which the numbers were published.
+        """
+        places = [profile_config(profile).dataset]
+        if profile in PAPER and self.published:
+            places.insert(0, str(published.read().set_index("id")["dataset"][self.published]))
+        return next((name for name in places if _has(name, self.noise)), None)
 
     def claimed(self) -> float:
         """Return the published difference in points; NaN where it was not published as numbers."""
@@ -101,11 +114,14 @@ def read(path: Path = FILE) -> list[Claim]:
 def profile_rows(shelf: str, profile: str = "quick") -> pd.DataFrame:
     """Return the rows of a shelf's runs that differ from the profile's setting in noise, method and seeds alone.
 
-    A seed decides order and noise together, as in sweeps: a run with another draw of noise has no partner.
-    ``shelf``: ``reference`` or ``runs``. Raises ConfigError for an unknown profile.
+    A profile with protocols for several data sets has a setting for each. A seed decides order and noise together, as
+    in sweeps: a run with another draw of noise has no partner. ``shelf``: ``reference`` or ``runs``. Raises ConfigError
+    for an unknown profile.
     """
-    plain, kept = _but_for(profile_config(profile)), store.all_runs(paths.shelf(shelf, profile))
-    runs = [run for run in kept if _but_for(run.config) == plain and run.config.seed == run.config.noise_seed]
+    own = profile_config(profile)
+    others = [profile_config(profile, dataset=dataset) for name, dataset in PROTOCOLS if name == profile]
+    plain, kept = [_but_for(cfg) for cfg in (own, *others)], store.all_runs(paths.shelf(shelf, profile))
+    runs = [run for run in kept if _but_for(run.config) in plain and run.config.seed == run.config.noise_seed]
     return pd.concat([run.frame() for run in runs], ignore_index=True) if runs else store.no_rows()
 
 
@@ -125,18 +141,26 @@ def measures(rows: pd.DataFrame) -> pd.DataFrame:
     return found.assign(lost=found["oracle"] - found["last"])
 
 
-def tested(ours: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
+def tested(ours: pd.DataFrame, here: pd.DataFrame, profile: str = "quick") -> pd.DataFrame:  # noqa: PT028 no test
     """Return a line a claim: what was published, what our rows say, what this machine's say, and the verdicts.
 
-    ours, here: rows of :func:`measures` of the committed reference and of this machine; either may be empty.
+    ours, here: rows of :func:`measures` of the committed reference and of this machine, in this profile; either may be
+    empty. A claim about a noise that the profile's data do not have has no line.
     """
+    known = [(claim, claim.dataset(profile)) for claim in _own() if claim.quantity != RISE]
     return pd.DataFrame(
-        [_line(claim, claim.values(ours), claim.values(here)) for claim in _own() if claim.quantity != RISE]
+        [_line(claim, claim.values(ours, on), claim.values(here, on), on) for claim, on in known if on is not None]
     )
 
 
 def rate_rows(shelf: str, profile: str = "quick") -> pd.DataFrame:
-    """Return the rows of a shelf's search over noise rates and of its judgement with more seeds; none without them."""
+    """Return the rows of a shelf's search over noise rates and of its judgement with more seeds; none without them.
+
+    The profiles of the papers have them among their own.
+    """
+    if profile in PAPER:
+        found = profile_rows(shelf, profile)
+        return found[found["dataset"] == profile_config(profile).dataset]
     runs = [run for name in RATES for run in store.all_runs(paths.shelf(shelf, f"{profile}_{name}"))]
     return pd.concat([run.frame() for run in runs], ignore_index=True) if runs else store.no_rows()
 
@@ -150,7 +174,8 @@ def rising(ours: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
     values, theirs = _rises(ours), _rises(here)
     if not values and not theirs:
         return pd.DataFrame()
-    return pd.DataFrame([_line(claim, values, theirs) for claim in _own() if claim.quantity == RISE])
+    on = str((ours if len(ours) else here)["dataset"].iloc[0])
+    return pd.DataFrame([_line(claim, values, theirs, on) for claim in _own() if claim.quantity == RISE])
 
 
 def exact() -> pd.DataFrame:
@@ -168,7 +193,14 @@ def _but_for(cfg: RunConfig) -> dict[str, Any]:
     return cfg.model_dump(exclude=set(APART))
 
 
-def _line(claim: Claim, ours: list[float], here: list[float]) -> dict[str, Any]:
+def _has(dataset: str, noise: str) -> bool:
+    """Return whether a noise can be had on a data set: one that flips look-alikes needs to know them."""
+    needs = {"asymmetric": "flips", "asymmetric_pairs": "superclasses", "asymmetric_cycle": "superclasses"}
+    needed = needs.get(NOISES.parse(noise).name)
+    return needed is None or bool(DATASETS.parse(dataset).entry.meta.get(needed))
+
+
+def _line(claim: Claim, ours: list[float], here: list[float], dataset: str) -> dict[str, Any]:
     urls = published.read().set_index("id")["url"]
     mean = float(np.mean(ours)) if ours else np.nan
     return {
@@ -176,7 +208,7 @@ def _line(claim: Claim, ours: list[float], here: list[float]) -> dict[str, Any]:
         "group": claim.group,
         "id": claim.name,
         "claim": claim.words,
-        "setting": claim.noise,
+        "setting": claim.noise if dataset == "digits" else f"{dataset}, {claim.noise}",
         "unit": "points",
         "published": claim.claimed() if claim.published else np.nan,
         "reference": mean,
@@ -232,14 +264,14 @@ def _exact(row: dict[Any, Any]) -> dict[str, Any]:
     }
 
 
-def setting(name: str) -> str:
+def setting(name: str, dataset: str = "") -> str:
     """Return the spec of a method that is tested, with its knobs of :data:`SETTINGS`; its defaults elsewhere."""
-    specs = [METHODS.parse(spec) for spec in SETTINGS]
+    specs = [METHODS.parse(spec) for spec in (*SETTINGS_OF.get(dataset, ()), *SETTINGS)]
     return next((str(spec) for spec in specs if spec.name == name), name)
 
 
-def _by_seed(runs: pd.DataFrame, noise: str, name: str, quantity: str) -> pd.Series:
-    chosen = runs[(runs["noise"] == noise) & (runs["method"] == setting(name))]
+def _by_seed(runs: pd.DataFrame, method: str, quantity: str) -> pd.Series:
+    chosen = runs[runs["method"] == method]
     return chosen.set_index("seed")[quantity].astype(float)
 
 

@@ -22,6 +22,7 @@ from robustdl_lib import (
     noise_rates,
     plots,
     practice_plots,
+    rate_plots,
     report_plots,
     simplex_plots,
     split_studies,
@@ -48,6 +49,7 @@ FIGURE_FILES = (
     dynamics_plots,
     report_plots,
     practice_plots,
+    rate_plots,
     noise_rates,
 )  # importing a file of figures enters them in FIGURES
 

@@ -1,5 +1,6 @@
 """Commands that train, and that draw and tell from what was trained: train, sweep, figures, status, setting, study."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,10 @@ import click
 import pandas as pd
 
 from robustdl_lib import console, paths, plots, store, studies, summary, sweeps
+from robustdl_lib import papers as _papers
 from robustdl_lib import status as _status
 from robustdl_lib.checkpoints import require_interval
-from robustdl_lib.config import PROFILES, ConfigError, RunConfig, profile_config
+from robustdl_lib.config import PAPER, PROFILES, ConfigError, RunConfig, profile_config
 from robustdl_lib.formats import resolve_device
 from robustdl_lib.options import checkpoint_option, config_options, setting_options
 from robustdl_lib.registry import FIGURES, STUDIES, SWEEPS
@@ -49,6 +51,7 @@ def train(profile: str, checkpoint_every: float, **fields: Any) -> None:
 @click.option("--into", default="runs", show_default=True, help="Shelf to fill: runs, or reference to renew it.")
 @click.option("--engine", default="local", show_default=True, help="Where runs are trained: local, or dask.")
 @click.option("--address", default="", help="The scheduler of the engine dask, such as tcp://host:8786.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
 @click.option("--quiet", is_flag=True, help="Print nothing but refusals.")
 @checkpoint_option
 def sweep(
@@ -57,6 +60,7 @@ def sweep(
     into: str,
     engine: str,
     address: str,
+    device: str,
     quiet: bool,
     checkpoint_every: float,
     **options: str,
@@ -70,7 +74,7 @@ def sweep(
       robustdl sweep figures --noise symmetric:0.6 --seeds "0 1"
       robustdl sweep relatives --profile smoke --jobs 2
     """
-    setting = read_setting(**options)
+    setting = replace(read_setting(**options), device=device)
     where: dict[str, Any] = {"shelf": into, "into": into, "engine": engine, "address": address or None}
     how: dict[str, Any] = {"quiet": quiet, "checkpoint_every": checkpoint_every}
     rows = sweeps.run(name, setting.profile, jobs, **where, **how, **setting.changes())
@@ -81,10 +85,14 @@ def sweep(
 @click.command(short_help="Draw the figures, compare with the reference.")
 @setting_options
 @click.option("--shelf", default="runs", show_default=True, help="Whose rows: runs (made here), or reference.")
+@click.option("--into", default="", help="Whose figures: runs, or reference to renew them (default: the shelf).")
+@click.option("--partial", is_flag=True, help="Draw what is there where runs are missing, and say which.")
 @click.option("--only", default="", help="Figures separated by spaces, such as 'headline fitting' (default: all).")
 @click.option("--quiet", is_flag=True, help="Print only where the figures are.")
-def figures(shelf: str, only: str, quiet: bool, **options: str) -> None:
+def figures(shelf: str, into: str, partial: bool, only: str, quiet: bool, **options: str) -> None:
     """Draw every figure from the rows on disk, and say how far they lie from the reference.
+
+    In the profiles of the papers every figure of runs, and those that show published numbers.
 
     \b
     Examples:
@@ -92,20 +100,57 @@ def figures(shelf: str, only: str, quiet: bool, **options: str) -> None:
       robustdl figures --noise symmetric:0.6 --seeds "0 1"
     """
     setting = read_setting(**options)
-    wanted = [FIGURES.entry(name).name for name in only.split()] or list(FIGURES)
+    wanted = [FIGURES.entry(name).name for name in only.split()] or _shown(setting.profile)
     configs, place = sweeps.plan("figures", setting), paths.shelf(shelf, setting.home)
-    if missing := sweeps.lacking(configs, [place]):
-        if shelf == "reference" and not place.is_dir():
-            paths.require_checkout("the committed reference lies")
-        count = f"{len(missing)} of {len(configs)} runs are not in {place}"
-        raise ConfigError(f"{count}: train them first, by the command sweep figures")
     runs = sweeps.found(configs, [place])
-    folder = paths.figures() / ("reference" if shelf == "reference" else "") / setting.slug
+    _require_runs(runs, configs, place, shelf, partial=partial)
+    folder = paths.figures() / ("reference" if (into or shelf) == "reference" else "") / setting.slug
     for figure in console.track(wanted, "drawing", quiet=quiet):
-        draw(figure, runs, folder)
+        draw(figure, runs, folder, _note(setting.profile, setting.config()))
     if not quiet:
         _print_comparison(runs, configs, setting.home, shelf)
     click.echo(f"{len(wanted)} figures: {folder}")
+
+
+@click.command(short_help="The papers' own setting: draw its figures.")
+@click.option("--profile", default="paper", show_default=True, help=f"One of {', '.join(PAPER)}.")
+@click.option("--train", is_flag=True, help="Train what lacks first, which needs a GPU.")
+@click.option("--jobs", type=int, default=None, help="Runs at a time (default: up to eight on a GPU).")
+@click.option("--into", default="runs", show_default=True, help="Whose figures, and where --train puts its rows.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
+@click.option("--quiet", is_flag=True, help="Print only where the figures are.")
+def papers(profile: str, train: bool, jobs: int | None, into: str, device: str, quiet: bool) -> None:
+    """Draw the figures of the papers' own data and networks, from the committed rows or, with --train, from new ones.
+
+    The sweeps are trained in the order of their weight (docs/PAPERS.md). Stop it at any time: each run is kept when it
+    ends, and the same command goes on. What no row is there for is named and left out.
+
+    \b
+    Examples:
+      robustdl papers
+      robustdl papers --profile paper-short --train --jobs 8
+    """
+    if train:
+        for name, setting in _papers.plans(profile, device):
+            sweeps.run(name, profile, jobs, shelf=into, into=into, quiet=quiet, **setting.changes())
+    shelf = into if train else "reference"
+    place = paths.shelf(shelf, profile)
+    there = {name: (configs, sweeps.found(configs, [place])) for name, configs in _papers.pictures(profile).items()}
+    if not any(runs for _, runs in there.values()):
+        raise ConfigError(
+            f"there is no run of the profile {profile} in {place}: make figures PROFILE={profile} RETRAIN=1 makes "
+            f"them, on a GPU"
+        )
+    for name, (configs, runs) in there.items():
+        if not runs:
+            click.echo(f"note: {name} has no run in {place}", err=True)
+            continue
+        _require_runs(runs, configs, place, shelf, partial=True)
+        folder = paths.figures() / ("reference" if into == "reference" else "") / name
+        wanted = [figure for figure in _shown(profile) if _of_runs(figure) or name == profile]
+        for figure in console.track(wanted, "drawing", quiet=quiet):
+            draw(figure, runs, folder, _note(profile, runs[0].config), shelf)
+        click.echo(f"{len(wanted)} figures: {folder}")
 
 
 @click.command(short_help="Say what is there, what lacks, and how long it will take.")
@@ -181,14 +226,56 @@ def read_setting(profile: str, noise: str, methods: str, dataset: str, seeds: st
     return sweeps.Setting(profile, noise or None, words, dataset or None, numbers, budget[0] if budget else None)
 
 
-def draw(figure: str, runs: list[store.Run], folder: Path) -> None:
-    """Draw one figure from the rows that its entry names, with where they come from beside it."""
-    wanted = FIGURES.entry(figure).meta["rows"]
-    if callable(wanted):
+def draw(figure: str, runs: list[store.Run], folder: Path, note: str = "", shelf: str = "reference") -> None:
+    """Draw one figure from the rows that its entry names, with where they come from beside it.
+
+    A figure of the papers' own setting is drawn from a ``shelf`` of it, whatever the ``runs``.
+    """
+    meta = FIGURES.entry(figure).meta
+    wanted = meta["rows"]
+    if papers_of := meta.get("papers"):
+        found = [run for group in papers_of(shelf).values() for run in group]
+        plots.save(figure, wanted(shelf), folder, store.sources(found) if found else store.code_version())
+    elif callable(wanted):
         plots.save(figure, wanted(), folder, store.code_version())
+    elif wanted == "runs":
+        plots.save(figure, sweeps.rows(runs), folder, store.sources(runs), note)
+    else:
+        histograms = pd.concat([run.p_y_frame() for run in runs], ignore_index=True)
+        plots.save(figure, histograms, folder, store.sources(runs), note)
+
+
+def _note(profile: str, cfg: RunConfig) -> str:
+    """Return what stands below a figure of runs that are shorter than the papers', though of their shape."""
+    if profile != "paper-short":
+        return ""
+    whole = profile_config("paper", dataset=cfg.dataset).epochs
+    return f"Profile {profile}: {cfg.epochs} epochs, the rate falling at the same shares of training as in {whole}."
+
+
+def _of_runs(figure: str) -> bool:
+    return not callable(FIGURES.entry(figure).meta["rows"])
+
+
+def _shown(profile: str) -> list[str]:
+    """Return the figures of a profile: all; of the papers' those of runs, and those of published numbers."""
+    entries = {name: FIGURES.entry(name).meta for name in FIGURES}
+    chosen = [name for name, meta in entries.items() if not callable(meta["rows"]) or meta.get("papers")]
+    return chosen if profile in PAPER else list(entries)
+
+
+def _require_runs(runs: list[store.Run], configs: list[RunConfig], place: Path, shelf: str, *, partial: bool) -> None:
+    """Refuse to draw without the runs of a setting; with ``partial`` say which lack, and refuse where all do."""
+    there = {run.config.run_id for run in runs}
+    if not (missing := [cfg for cfg in configs if cfg.run_id not in there]):
         return
-    rows = sweeps.rows(runs) if wanted == "runs" else pd.concat([run.p_y_frame() for run in runs], ignore_index=True)
-    plots.save(figure, rows, folder, store.sources(runs))
+    if shelf == "reference" and not place.is_dir():
+        paths.require_checkout("the committed reference lies")
+    count = f"{len(missing)} of {len(configs)} runs are not in {place}"
+    if not partial or not runs:
+        raise ConfigError(f"{count}: train them first, by the command sweep figures")
+    lacking = dict.fromkeys(f"{cfg.method} seed {cfg.seed}" for cfg in missing)
+    click.echo(f"note: {count}: {', '.join(lacking)}", err=True)
 
 
 def _numbers(name: str, text: str) -> list[int] | None:
@@ -221,4 +308,4 @@ def _print_comparison(runs: list[store.Run], configs: list[RunConfig], profile: 
     console.table(console.tenths(table))
 
 
-COMMANDS = (train, sweep, figures, status, setting, study)
+COMMANDS = (train, sweep, figures, papers, status, setting, study)

@@ -45,6 +45,7 @@ from robustdl_lib.style import (
     canvas,
     curves,
     end_labels,
+    footnote,
     key,
     labels,
     multiples,
@@ -82,16 +83,17 @@ def table(name: str, df: pd.DataFrame) -> pd.DataFrame:
     return require(name, prepare(df) if prepare else df, meta["columns"])
 
 
-def save(name: str, df: pd.DataFrame, folder: Path | str, provenance: dict[str, Any]) -> Path:
+def save(name: str, df: pd.DataFrame, folder: Path | str, provenance: dict[str, Any], note: str = "") -> Path:
     """Draw a figure and write ``<name>.png``, ``.svg``, ``.csv`` (its rows) and ``.json`` (what it rests on).
 
-    It is drawn from the .csv's 6 significant digits, so that the file alone gives the same bytes again. Each
-    file is whole or absent. Returns the png's path; raises as :func:`table`, and OSError on a failed write.
+    It is drawn from the .csv's 6 significant digits, so that the file alone gives the same bytes again, and a ``note``
+    below. Each file is whole or absent. Returns the png's path; raises as :func:`table`, and OSError on a failed write.
     """
     entry = FIGURES.entry(name)
     rows = table(name, df).to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
     chart = entry.function(read(io.BytesIO(rows)))
     said = {"figure": name, "caption": entry.label, "source": entry.source, "provenance": provenance}
+    said |= footnote(chart, note)
     files = {".csv": rows, ".json": record(said, rows), ".png": render(chart, "png")}
     chart.set_layout_engine("none")  # where things lie is settled: the svg needs no second search
     files[".svg"] = render(chart, "svg")
@@ -115,9 +117,8 @@ def read(source: Any) -> pd.DataFrame:
 def weight_curves(df: pd.DataFrame) -> Figure:
     """Draw the weight w(p); methods that are a weighting have a panel of their own."""
     rows = table("weight_curves", df)
-    weighting = rows["method"].map(
-        {spec: METHODS.parse(spec).entry.meta["role"] == "weight" for spec in set(rows["method"])}
-    )
+    roles = {spec: METHODS.parse(spec).entry.meta["role"] for spec in set(rows["method"])}
+    weighting = rows["method"].map(roles) == "weight"
     parts = [part for part in (rows[~weighting], rows[weighting]) if len(part)]
     chart, axes = canvas(1, len(parts), (5.0 * len(parts), 4.3))
     for ax, part in zip(axes, parts, strict=True):
@@ -358,8 +359,7 @@ def targets(df: pd.DataFrame) -> Figure:
 
 
 def _noise(rows: pd.DataFrame) -> str:
-    found = rows["noise"].iloc[0]
-    return "clean labels" if found == "none" else f"label noise {found}"
+    return "clean labels" if (found := rows["noise"].iloc[0]) == "none" else f"label noise {found}"
 
 
 def _subsets(name: str, df: pd.DataFrame, column: str, ylabel: str, title: str) -> Figure:

@@ -29,14 +29,16 @@ TESTED = ("group", "claim", "published", "measured", "asked", "tolerance", "seed
 ROOM = 0.085
 
 
-def compared_rows() -> pd.DataFrame:
-    """Return the committed rows of :func:`published_against_ours`, a row a method of an order and a published number.
+def compared_rows(shelf: str = "reference") -> pd.DataFrame:
+    """Return the rows of :func:`published_against_ours`, a row a method of an order and a published number.
+
+    The orders are of the committed digits, the numbers of a shelf's runs of the papers' networks.
 
     Columns panel, spec, label, published, ours, spread (deviation over seeds), tolerance, verdict; in per cent.
     """
     runs = claims.measures(claims.profile_rows("reference"))
     parts = [_order(panel, table, noise, runs) for panel, (table, noise, _) in ORDERS.items()]
-    found = counterparts.paper_rows("reference")
+    found = counterparts.paper_rows(shelf)
     lines = counterparts.compared(found, found.iloc[:0])
     lines = lines[lines["unit"].isin(["%", "share"]) & (lines["verdict"] != verdicts.OTHER)]
     scale = lines["unit"].map({"%": 1.0, "share": 100.0})
@@ -59,6 +61,7 @@ def tested_rows() -> pd.DataFrame:
     source="Talk, slide 11, by its papers: DM, Table 7; ProSelfLC, Tables 4 and 5; all of published.csv",
     rows=compared_rows,
     columns=COMPARED,
+    papers=counterparts.paper_runs,
 )
 def published_against_ours(df: pd.DataFrame) -> Figure:
     """Draw the published order of methods beside ours, two groups, and the numbers that have a counterpart."""

@@ -199,9 +199,12 @@ def sources(runs: Sequence[Run]) -> dict[str, Any]:
 
 @cache
 def code_version() -> dict[str, Any]:
-    """Return the git revision (None outside a checkout; ``+`` marks uncommitted changes) and the versions."""
+    """Return the git revision (``+`` marks uncommitted changes) and the versions.
+
+    Outside a checkout it is what ``ROBUSTDL_REVISION`` says, where the code was copied without its repository, or None.
+    """
     versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-    return {"git_revision": _git_revision(), "versions": versions}
+    return {"git_revision": _git_revision() or os.environ.get("ROBUSTDL_REVISION"), "versions": versions}
 
 
 def keep_noise(shelf: Path, cfg: RunConfig, data: Data) -> Path:

@@ -281,6 +281,14 @@ def write(files: dict[str, bytes], folder: Path) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def footnote(chart: Figure, note: str) -> dict[str, str]:
+    """Write a note below a figure, at its left, and return what its record says of it; nothing for an empty one."""
+    if not note:
+        return {}
+    chart.supxlabel(note, fontsize=7.5, x=0.01, ha="left", color=INK)
+    return {"note": note}
+
+
 def record(content: dict[str, Any], table: bytes) -> bytes:
     """Return what a figure was drawn from as JSON, with the checksum of its table."""
     whole = {**content, "sha256": hashlib.sha256(table).hexdigest()}

@@ -1,10 +1,9 @@
 """Many runs: a name becomes a list of configurations, and what the store lacks is trained, several at a time."""
 
-import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -15,35 +14,20 @@ from joblib import cpu_count
 from tqdm import tqdm
 
 from robustdl_lib import checkpoints, cluster, locks, paths, store, workers
-from robustdl_lib.config import ConfigError, RunConfig, profile_config
+from robustdl_lib.config import PAPER, ConfigError, RunConfig
 from robustdl_lib.data import Data, load, load_source
 from robustdl_lib.formats import Format, fastest, resolve_device
 from robustdl_lib.processes import beside, on_threads, spread
 from robustdl_lib.registry import METHODS, SWEEPS
+from robustdl_lib.settings import METHODS_SHOWN as METHODS_SHOWN
+from robustdl_lib.settings import SEEDS as SEEDS
+from robustdl_lib.settings import Setting as Setting
 from robustdl_lib.sources import Source
 from robustdl_lib.steps import TrainingFailed
 from robustdl_lib.train import fit
 
 OnEpoch = Callable[[dict[str, float]], None]
 Call = tuple[RunConfig, Path, Source]
-METHODS_SHOWN = (
-    "cce",
-    "mae",
-    "mse",
-    "gce",
-    "imae",
-    "dm:beta=12,lam=0.5",
-    "ls:eps=0.25",
-    "cp:eps=0.25",
-    "boot_soft:eps=0.5",
-    "boot_hard:eps=0.5",
-    "proselflc",
-)
-SEEDS = (0, 1, 2)
-METHODS_OF = {"small": tuple(spec for spec in METHODS_SHOWN if spec not in ("mse", "imae", "boot_hard:eps=0.5"))}
-"""The methods of a profile whose runs take many minutes each; the others compare all that are shown."""
-SEEDS_OF = {"small": (0,)}
-"""The seeds of such a profile; the others take all."""
 WORKED_NOISES = ("asymmetric:0.4", "instance:0.4")
 WORKED_METHODS = ("cce", "gce", "dm", "proselflc")
 """What docs/SETTINGS.md and notebook 14 show on the digits."""
@@ -51,76 +35,6 @@ WORKED_METHODS = ("cce", "gce", "dm", "proselflc")
 
 class SweepFailed(RuntimeError):
     """Runs that did not finish; the message names the first and says what is kept."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a reader can change of a sweep; ``None`` keeps the profile's own value.
-
-    Raises :class:`~robustdl_lib.config.ConfigError` or SpecError, before any work, for a value that cannot be.
-    """
-
-    profile: str = "quick"
-    noise: str | None = None
-    methods: Sequence[str] | None = None
-    dataset: str | None = None
-    seeds: Sequence[int] | None = None
-    epochs: int | None = None
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        for name, single in (("methods", str), ("seeds", int)):
-            if isinstance(given := getattr(self, name), single):
-                given = [given]
-            if given is not None and not len(given):
-                raise ConfigError("a sweep needs at least one method and one seed")
-            object.__setattr__(self, name, given if given is None else list(dict.fromkeys(given)))
-        resolve_device(self.config().device)
-        self.headline_configs()
-
-    def changes(self) -> dict[str, Any]:
-        """Return what differs from the profile's own setting, as keywords of :func:`run`."""
-        names = ("noise", "methods", "dataset", "seeds", "epochs")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-
-    def config(self, **changes: object) -> RunConfig:
-        """Return the profile's configuration in this setting, with ``changes``."""
-        names = ("noise", "dataset", "epochs", "device")
-        given = {**{name: getattr(self, name) for name in names}, **changes}
-        return profile_config(self.profile, **{name: value for name, value in given.items() if value is not None})
-
-    def configs(self, methods: Sequence[str], **changes: object) -> list[RunConfig]:
-        """Return a configuration for each seed and method; a seed decides weights, order and noise together."""
-        seeds = SEEDS_OF.get(self.profile, SEEDS) if self.seeds is None else self.seeds
-        return [
-            self.config(method=method, seed=seed, noise_seed=seed, **changes) for seed in seeds for method in methods
-        ]
-
-    def headline_configs(self) -> list[RunConfig]:
-        """Return the configurations of the methods to compare, in this setting's noise."""
-        return self.configs(self.methods or METHODS_OF.get(self.profile, METHODS_SHOWN))
-
-    @property
-    def home(self) -> str:
-        """The folder of a shelf that holds the runs: the profile's, or one of its own where the budget differs."""
-        return self.profile + (f"_epochs-{self.epochs}" if self.epochs else "")
-
-    @property
-    def slug(self) -> str:
-        """A folder's name: the profile, then what was changed, such as ``quick_symmetric-0.6``."""
-        methods = "+".join(dict.fromkeys(self.config(method=method).method for method in self.methods or ()))
-        if len(methods) > 60:
-            methods = f"methods-{hashlib.sha256(methods.encode()).hexdigest()[:8]}"
-        seeds = "seeds-" + "-".join(map(str, self.seeds)) if self.seeds else ""
-        parts = [
-            self.profile,
-            self.dataset and self.config().dataset,
-            self.noise and self.config().noise,
-            methods,
-            seeds,
-            self.epochs and f"epochs-{self.epochs}",
-        ]
-        return paths.file_name("_".join(part for part in parts if part))
 
 
 @SWEEPS.register("figures", label="every figure's runs", source="Talk, slides 11, 23 and 36 to 38")
@@ -186,9 +100,10 @@ def run(
     ``checkpoint_every`` seconds have passed since the last time (0: after every epoch), so that a sweep stopped at any
     time goes on from there. Of sweeps on one store at once each run is trained by one of them. With the engine ``dask``
     the workers of the cluster at ``address`` train instead, at most ``jobs`` at a time, each on the threads it was
-    given. Raises ValueError (ConfigError, SpecError) before any work for a bad setting, engine or address, OSError when
-    the store cannot be written or nothing answers at the address, :class:`SweepFailed` when a run failed, a process was
-    killed or the cluster went away, after the others were finished.
+    given. Raises ValueError (ConfigError, SpecError) before any work for a bad setting, engine or address, and where
+    the papers' networks would train on a processor that was not asked for; OSError when the store cannot be written or
+    nothing answers at the address, :class:`SweepFailed` when a run failed, a process was killed or the cluster went
+    away, after the others were finished.
     """
     cluster.check(engine, address)
     if jobs is not None and jobs < 1:
@@ -198,9 +113,20 @@ def run(
     configs, places = plan(name, chosen), shelves(name, chosen.home, shelf, into)
     missing = lacking(configs, places)
     if missing:
+        _require_gpu(chosen, len(missing), engine)
         how: dict[str, Any] = {"checkpoint_every": checkpoint_every, "engine": engine, "address": address}
         train_all(missing, places[-1], jobs, quiet=quiet, **how)
     return rows(found(configs, places))
+
+
+def _require_gpu(setting: Setting, count: int, engine: str) -> None:
+    """Refuse to train the papers' networks on a processor, where a run takes hours, unless it was asked for."""
+    unasked = setting.device == "auto" and engine == "local" and resolve_device("auto").type == "cpu"
+    if setting.profile in PAPER and unasked:
+        raise ConfigError(
+            f"{count} runs of the profile {setting.profile} wait for a GPU, and there is none: --device cpu trains "
+            f"them all the same, hours a run; make figures without RETRAIN=1 draws the committed rows"
+        )
 
 
 def shelves(name: str, profile: str, shelf: str = "runs", into: str = "runs") -> list[Path]:

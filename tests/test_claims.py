@@ -8,7 +8,7 @@ import pytest
 from conftest import one_sentence
 
 from robustdl_lib import claims, published, store, sweeps, verdicts
-from robustdl_lib.config import ConfigError, RunConfig
+from robustdl_lib.config import ConfigError, RunConfig, profile_config
 from robustdl_lib.registry import METHODS
 
 EPOCHS = 10
@@ -38,6 +38,10 @@ def line(table: pd.DataFrame, name: str) -> pd.Series:
 
 
 DM_GCE = "last/symmetric-0.4/dm-gce"
+PAIRS = "last/asymmetric_pairs-0.4/proselflc-ls"
+MEASURED = (
+    *("test_acc", "val_acc", "clean_acc", "fit_wrong", "corrected", "entropy_clean", "entropy_wrong", "p_wrong"),
+)
 
 
 @pytest.mark.parametrize(
@@ -153,6 +157,38 @@ def test_rows_of_another_setting_are_left_out_of_a_profile(tmp_path: Path) -> No
         store.save(sweeps.paths.shelf("runs", "smoke"), cfg, history, {}, {"seconds": 1, "noise_rate": 0.6})
     assert claims.profile_rows("runs", "smoke")["run_id"].unique().tolist() == [plain.run_id]
     assert claims.profile_rows("runs", "quick").empty
+
+
+def test_in_the_papers_profiles_a_claim_is_tested_on_the_data_it_was_published_for() -> None:
+    found = {claim.name: claim for claim in claims.read()}
+    assert found[DM_GCE].dataset("paper") == "cifar10"
+    assert found["last/symmetric-0.4/proselflc-cce"].dataset("paper") == "cifar100"
+    assert found["late/symmetric-0.4/cce"].dataset("paper") == "cifar10"
+    assert found["last/asymmetric-0.4/proselflc-cce"].dataset("paper") == "cifar10"  # CIFAR-100 has no look-alikes
+    assert found[PAIRS].dataset("paper") == "cifar100"
+    assert found[PAIRS].dataset("quick") is None  # the digits have no superclasses
+    assert found[DM_GCE].dataset("quick") == "digits"
+
+
+def test_a_papers_profile_has_the_rows_of_both_its_protocols_and_keeps_them_apart() -> None:
+    for dataset, last in (("cifar10", 0.5), ("cifar100", 0.7)):
+        noise = "asymmetric_pairs:0.4" if dataset == "cifar100" else "symmetric:0.4"
+        for method, more in (("cce", 0.0), ("boot_soft:eps=0.5", 0.1), ("ls:eps=0.25", 0.2), ("mse", 0.05)):
+            for seed in range(2):
+                cfg = profile_config("paper", dataset=dataset, noise=noise, method=method, seed=seed, noise_seed=seed)
+                history = one_run(method, seed, last + more, noise=noise)[["epoch", *MEASURED]]
+                for changed in (cfg, cfg.replace(lr=0.01)):
+                    store.save(
+                        sweeps.paths.shelf("runs", "paper"), changed, history, {}, {"seconds": 1, "noise_rate": 0.4}
+                    )
+    ours = claims.measures(claims.profile_rows("runs", "paper"))
+    assert len(ours) == 16
+    table = claims.tested(ours, ours.iloc[:0], "paper").set_index("id")
+    assert table.loc["last/symmetric-0.4/mse-cce", "reference"] == pytest.approx(5.0)
+    assert table.loc["last/symmetric-0.4/ls-cce", "seeds"] == 0  # of CIFAR-100, which has no such rows
+    assert table.loc["last/asymmetric_pairs-0.4/ls-boot_soft", "reference"] == pytest.approx(10.0)
+    assert table.loc["last/asymmetric_pairs-0.4/ls-boot_soft", "setting"] == "cifar100, asymmetric_pairs:0.4"
+    assert table.loc[PAIRS, "verdict"] == verdicts.NO_RUN
 
 
 def test_the_methods_that_are_tested_are_those_that_are_shown() -> None:

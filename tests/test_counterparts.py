@@ -1,5 +1,6 @@
 """Counterparts: rows of the published setting meet their number by themselves, and rows of any other never do."""
 
+import shutil
 from typing import Any
 
 import pandas as pd
@@ -144,9 +145,28 @@ def test_fits_of_all_labels_come_from_the_two_subsets() -> None:
 def test_shares_are_compared_as_shares() -> None:
     kept(0.60, **CIFAR100, method="cce")
     row = compared().loc["proselflc_figure_3/asymmetric_pairs-0.4/cce/fit_wrong"]
-    assert (row["reference"], row["tolerance"]) == (pytest.approx(0.7), pytest.approx(0.03))
-    assert row["verdict"] == verdicts.OUTSIDE
+    assert (row["reference"], row["tolerance"]) == (pytest.approx(0.7), pytest.approx(0.08))
+    assert row["verdict"] == verdicts.INSIDE
     assert "Read off a figure." in row["note"]
+
+
+def test_a_share_that_was_read_off_a_figure_may_lie_eight_hundredths_away() -> None:
+    name = "proselflc_figure_3/asymmetric_pairs-0.4/cce/entropy_clean"
+    for seed, entropy, verdict in ((0, 0.101 + 0.079, verdicts.INSIDE), (0, 0.101 + 0.081, verdicts.OUTSIDE)):
+        kept(0.60, **CIFAR100, method="cce", entropy_clean=entropy, home=f"paper_{verdict[:3]}", seed=seed)
+        assert compared().loc[name, "verdict"] == verdict
+        shutil.rmtree(paths.shelf("reference", f"paper_{verdict[:3]}", writing=True))
+
+
+def test_a_run_of_the_short_profile_counts_where_there_is_no_whole_one_and_says_so() -> None:
+    kept(0.70, home="paper-short")
+    row = compared().loc[LAST]
+    assert (row["reference"], row["verdict"]) == (pytest.approx(70.0), verdicts.OUTSIDE)
+    assert row["note"].endswith("; profile paper-short.")
+    kept(0.61, epochs=4)
+    row = compared().loc[LAST]
+    assert (row["reference"], row["seeds"], row["verdict"]) == (pytest.approx(61.0), 1, verdicts.INSIDE)
+    assert "paper-short" not in row["note"]
 
 
 def test_an_emphasis_mode_is_met_only_where_several_were_tried() -> None:

@@ -11,13 +11,14 @@ LAYERS = (
     "registry paths locks downloads",
     "processes cluster config losses targets weights noise models metrics sources splits image_cache verdicts",
     "formats digits cifar folders human instance adverse artefacts memories",
-    "data summary objective published",
+    "data summary objective published settings",
     "gradients symbols store checkpoints steps",
     "train workers frames style lens estimators simplex suspects options dynamics claims counterparts console",
     "sweeps studies plots noise_plots lens_plots statistics_plots simplex_plots explorer explorer_plots "
     "split_plots audit_plots adverse_plots galleries folds audit_page dynamics_plots report_page report_plots "
-    "practice_plots difficulty_plots",
-    "notebooks widgets pages audit status split_studies adverse_studies data_studies overview report noise_rates",
+    "practice_plots difficulty_plots rate_plots",
+    "notebooks widgets pages audit status split_studies adverse_studies data_studies overview report noise_rates "
+    "papers",
     "cli_runs cli_lens cli_files exercises",
     "cli",
     "__main__",

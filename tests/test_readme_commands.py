@@ -41,6 +41,7 @@ SAYS = {
 """What each says at its end, or in it."""
 CALLS = {
     "figures": ("robustdl_lib sweep figures", "robustdl_lib notebook", "robustdl_lib figures"),
+    "papers": ("robustdl_lib papers --profile paper", "robustdl_lib report --profile paper"),
     "test": ("ruff check", "mypy", "pytest -n 2 tests", "--nbval"),
     "report": ("robustdl_lib report --profile quick",),
     "book": ("-m book",),
@@ -111,13 +112,15 @@ def test_a_target_of_make_calls_what_it_says(line: str, recorder: Path) -> None:
     words, more = ["make", *shlex.split(line)], {**os.environ, "LOG": str(log)}
     subprocess.run(words, cwd=recorder, env=more, capture_output=True, check=True, timeout=120)
     called = log.read_text()
-    assert all(word in called for word in CALLS[line.split()[0]])
-    for value in re.findall(r"=(\"[^\"]*\"|\S+)", line):
+    paper = "PROFILE=paper" in line
+    assert all(word in called for word in CALLS["papers" if paper else line.split()[0]])
+    assert ("--train" in called) == ("RETRAIN=1" in line)
+    for value in re.findall(r"=(\"[^\"]*\"|\S+)", line.replace("RETRAIN=1", "")):
         assert value.strip('"') in called
     if line == "figures":
         assert "robustdl_lib report --profile quick" in called or "robustdl_lib report --profile \n" in called
     if line.startswith("figures"):
-        sources = 5 if "PROFILE=small" in line else len(list((ROOT / "notebooks").glob("*.py")))
+        sources = 5 if "PROFILE=small" in line else 0 if paper else len(list((ROOT / "notebooks").glob("*.py")))
         assert called.count("-m robustdl_lib notebook ") == sources
 
 

@@ -72,4 +72,4 @@ def test_a_claim_has_a_row_each_and_says_what_it_asks_for() -> None:
 def test_another_network_is_in_no_panel() -> None:
     rows = report_plots.compared_rows()
     assert not rows["label"].str.startswith("elr").any()
-    assert counterparts.HOMES == ("paper",)
+    assert counterparts.HOMES == ("paper", "paper-short")

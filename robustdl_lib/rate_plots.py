@@ -1,0 +1,184 @@
+"""The figure of noise rates in the papers' own setting: published accuracies, and ours beside them where rows exist."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from robustdl_lib import counterparts, published
+from robustdl_lib.frames import require
+from robustdl_lib.registry import FIGURES, METHODS, NOISES
+from robustdl_lib.settings import MODIFICATION, WEIGHTING
+from robustdl_lib.style import DASHED, INK, Style, canvas, end_labels, key, sample, say_if_empty, style
+
+COLUMNS = ("panel", "method", "rate", "who", "value", "spread", "seeds", "profile")
+PANELS = {
+    "weighting": ("cifar10", "symmetric", ("cce", "gce", "dm", "proselflc"), "CIFAR-10, ResNet-56, symmetric"),
+    "modification": (
+        "cifar100",
+        "symmetric",
+        ("cce", "ls", "cp", "boot_soft", "proselflc"),
+        "CIFAR-100, ResNet-44, symmetric",
+    ),
+    "pairs": (
+        "cifar100",
+        "asymmetric_pairs",
+        ("cce", "ls", "cp", "boot_soft", "proselflc"),
+        "CIFAR-100, ResNet-44, in pairs",
+    ),
+}
+"""The panels of accuracies: data set, noise, methods, title."""
+MODE = "mode"
+LR = 0.1
+"""The rate of all these tables; DM's Table 7 has another and is left out."""
+
+
+def rate_rows(shelf: str = "reference") -> pd.DataFrame:
+    """Return the published numbers and those of a shelf, columns :data:`COLUMNS`, accuracies in per cent.
+
+    A panel of :data:`PANELS` has a row a method and rate: the last test accuracy, ``who`` published or ours, with the
+    standard deviation over seeds. DM is the one of its modes that ends best. The panel ``mode`` holds the emphasis mode
+    of that DM. ``profile`` is that of our rows.
+    """
+    parts = [published_rows(), _ours(counterparts.paper_rows(shelf))]
+    return pd.concat(parts, ignore_index=True).reindex(columns=list(COLUMNS))
+
+
+def published_rows() -> pd.DataFrame:
+    """Return the published numbers alone, in the same columns."""
+    numbers = published.read()
+    numbers = numbers[numbers["network"].map(published.ours) & (numbers["noise"] != "")]
+    numbers = numbers[numbers["lr"].isna() | np.isclose(numbers["lr"], LR)]
+    modes = numbers[numbers["quantity"] == "emphasis_mode"]
+    steps = {"panel": MODE, "method": "dm", "rate": modes["noise"].map(_rate), "value": modes["value"]}
+    lasts = numbers[numbers["quantity"] == "last"]
+    lasts = lasts.assign(name=[METHODS.parse(spec).name for spec in lasts["method"]]).drop_duplicates(
+        ["dataset", "noise", "method"]
+    )
+    best = lasts.groupby(["dataset", "noise", "name"], as_index=False)["value"].max()
+    found = [_panel(best.rename(columns={"name": "method"})), pd.DataFrame(steps)]
+    return pd.concat(found, ignore_index=True).assign(who="published").reindex(columns=list(COLUMNS))
+
+
+def _ours(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return our rows of each panel, of each profile those that no profile before it has."""
+    known = [str(METHODS.parse(spec)) for spec in (*WEIGHTING, *MODIFICATION)]
+    specs = {spec: METHODS.parse(str(spec)) for spec in runs["method"].unique()}
+    names = runs["method"].map(lambda spec: specs[spec].name)
+    shown = runs[(names == "dm") | runs["method"].isin(known)]
+    shown = shown[np.isclose(shown["lr"].astype(float), LR)]
+    groups = shown.groupby(["dataset", "noise", "method", "home"], as_index=False)
+    means = groups["last"].agg(value="mean", spread="std", seeds="size")
+    means["first"] = [counterparts.HOMES.index(home) for home in means["home"]]
+    means["name"] = [specs[spec].name for spec in means["method"]]
+    means = means.sort_values(["first", "value"], ascending=[True, False])
+    best = means.drop_duplicates(["dataset", "noise", "name"]).rename(columns={"home": "profile"})
+    found = [_panel(best.drop(columns="method").rename(columns={"name": "method"})), _modes(means, specs)]
+    return pd.concat(found, ignore_index=True).assign(who="ours")
+
+
+def _modes(means: pd.DataFrame, specs: dict[Any, Any]) -> pd.DataFrame:
+    """Return the mode of the DM that ends best, by rate, where several were tried; one that weighs all alike has none.
+
+    means: a row a setting, the best of the first profile first.
+    """
+    rows = means[(means["name"] == "dm") & (means["dataset"] == "cifar10")]
+    knobs = [specs[spec].values for spec in rows["method"]]
+    psi = [knob["lam"] / (knob["lam"] + 1) if knob["beta"] else math.nan for knob in knobs]
+    rows = rows.assign(panel=MODE, method="dm", rate=rows["noise"].map(_rate), value=psi, spread=np.nan)
+    rows = rows.rename(columns={"home": "profile"}).dropna(subset=["rate", "value"])
+    tried = rows.groupby(["rate", "profile"])["value"].transform("nunique")
+    rows = rows[tried >= counterparts.LEAST_MODES].drop_duplicates("rate")
+    return rows[[name for name in COLUMNS if name != "who"]].sort_values("rate")
+
+
+def _panel(best: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of (dataset, noise, method) with their panel and rate; clean labels belong to each noise."""
+    parts = []
+    for panel, (dataset, family, methods, _) in PANELS.items():
+        mine = best[(best["dataset"] == dataset) & best["method"].isin(methods)]
+        mine = mine[mine["noise"].map(lambda noise: NOISES.parse(noise).name).isin([family, "none"])]
+        parts.append(mine.assign(panel=panel, rate=mine["noise"].map(_rate)).sort_values(["method", "rate"]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _rate(noise: str) -> float:
+    spec = NOISES.parse(noise)
+    return float(spec.values.get("rate", 0.0 if spec.name == "none" else math.nan))
+
+
+@FIGURES.register(
+    "accuracy_by_rate",
+    label="The more wrong labels, the more a method matters: published accuracies hollow, ours filled where there are.",
+    source="Talk, slides 11 and 23, by its papers: DM, Table 9; ProSelfLC, Tables 4 and 5",
+    rows=rate_rows,
+    columns=COLUMNS,
+    papers=counterparts.paper_runs,
+)
+def accuracy_by_rate(df: pd.DataFrame) -> Figure:
+    """Draw last test accuracy against the noise rate, a panel a data set and noise, and DM's best emphasis mode."""
+    rows = require("accuracy_by_rate", df, COLUMNS)
+    chart, axes = canvas(1, 4, (16.0, 4.6), width_ratios=(1, 1, 1, 0.8))
+    chart.set_layout_engine("constrained", wspace=0.06)
+    for ax, (panel, (*_, methods, title)) in zip(axes, PANELS.items(), strict=False):
+        _accuracies(ax, rows[rows["panel"] == panel], methods)
+        ax.set_title(title, fontsize=10, fontweight="bold", loc="left")
+    _mode(axes[3], rows[rows["panel"] == MODE])
+    chart.suptitle(
+        "Test accuracy after training against the share of wrong labels, in the papers' own setting", fontsize=11
+    )
+    return chart
+
+
+def _accuracies(ax: Axes, rows: pd.DataFrame, methods: tuple[str, ...]) -> None:
+    ends = []
+    ax.set(xlabel="noise rate", ylabel="test accuracy after the last epoch (%)")
+    low, high = rows["value"].min(), rows["value"].max()
+    ax.set_ylim(low - 0.35 * (high - low), high + 0.08 * (high - low))
+    for method in methods:
+        look = style(method)
+        for who, line in rows[rows["method"] == method].groupby("who", sort=False):
+            said: dict[str, Any] = {"gid": f"{method}/{who}", "markersize": 6}
+            if who == "published":
+                ax.plot(
+                    line["rate"],
+                    line["value"],
+                    **{**look.dot(hollow=True, **said), "linestyle": DASHED, "linewidth": 1},
+                )
+            else:
+                shown = {**look.dot(**said), "linestyle": "-", "linewidth": 1.8, "capsize": 3}
+                ax.errorbar(line["rate"], line["value"], yerr=line["spread"].fillna(0.0), **shown)
+        shown = rows[rows["method"] == method]
+        last = shown[shown["who"] == ("ours" if (shown["who"] == "ours").any() else "published")].tail(1)
+        ends += [
+            (METHODS.parse(method).entry.label, row["rate"], row["value"], look.color)
+            for row in last.to_dict("records")
+        ]
+    end_labels(ax, ends, height=3.6)
+    key(ax, _handles(rows), loc="lower left", fontsize=8)
+
+
+def _mode(ax: Axes, rows: pd.DataFrame) -> None:
+    for who, line in rows.groupby("who", sort=False):
+        hollow = who == "published"
+        look = style("dm").dot(hollow=hollow, markersize=7, gid=f"mode/{who}")
+        ax.plot(
+            line["rate"], line["value"], **{**look, "linestyle": DASHED if hollow else "-", "drawstyle": "steps-mid"}
+        )
+    ax.set(xlabel="noise rate", ylabel="emphasis mode $\\psi$ of the DM that ends best", ylim=(-0.05, 0.95))
+    ax.set_yticks([0, 1 / 3, 1 / 2, 2 / 3], ["0", "1/3", "1/2", "2/3"])
+    ax.set_title("CIFAR-10: the best mode", fontsize=10, fontweight="bold", loc="left")
+    say_if_empty(ax, len(rows), "no mode is known")
+    key(ax, _handles(rows), loc="upper left", fontsize=8)
+
+
+def _handles(rows: pd.DataFrame) -> list[tuple[str, Any]]:
+    """Return what the marks of a panel mean: published, ours with the profile where it is not the papers' whole one."""
+    handles = [sample("published", **{**Style(INK).dot(hollow=True), "linestyle": DASHED})]
+    homes = rows.loc[rows["who"] == "ours", "profile"].unique()
+    words = "ours, sd over seeds" + "".join(f", profile {home}" for home in homes if home != counterparts.HOMES[0])
+    ours = [sample(words, **{**Style(INK).dot(), "linestyle": "-"})]
+    return handles + (ours if len(homes) else [sample("ours: no run yet", linestyle="")])
