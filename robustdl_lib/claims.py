@@ -80,14 +80,16 @@ class Claim(BaseModel):
         return [float(value) for value in (first - less).dropna()]
 
     def dataset(self, profile: str) -> str | None:
-        """Return the data set that a profile tests the claim on, or None where it has none with this noise.
+        """Return the data set that a profile tests the claim on, or None where it does not.
 
-        That is the profile's own; in the profiles of the papers it is the one on which the numbers were published.
+        That is the profile's own, if it can have this noise. The profiles of the papers test a claim where its numbers
+        were published, and not under another noise.
         """
-        places = [profile_config(profile).dataset]
+        own = profile_config(profile).dataset
         if profile in PAPER and self.published:
-            places.insert(0, str(published.read().set_index("id")["dataset"][self.published]))
-        return next((name for name in places if _has(name, self.noise)), None)
+            number = published.read().set_index("id").loc[self.published]
+            return str(number["dataset"]) if NOISES.parse(number["noise"]) == NOISES.parse(self.noise) else None
+        return own if _has(own, self.noise) else None
 
     def claimed(self) -> float:
         """Return the published difference in points; NaN where it was not published as numbers."""

@@ -24,6 +24,7 @@ ORDERS = {
 OURS = "ours: digits,\nResNet-20, symmetric"
 COLORS = {"good": "#1b7837", "bad": "#b2182b", "unsure": "#b8860b", "open": "0.6"}
 MARKS = {"good": "o", "bad": "X", "unsure": "s", "open": "d"}
+DATA = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 COMPARED = ("panel", "spec", "label", "published", "ours", "spread", "tolerance", "verdict")
 TESTED = ("group", "claim", "published", "measured", "asked", "tolerance", "seeds", "verdict")
 ROOM = 0.085
@@ -53,6 +54,24 @@ def tested_rows() -> pd.DataFrame:
     runs = claims.measures(claims.profile_rows("reference"))
     lines = claims.tested(runs, runs.iloc[:0]).rename(columns={"reference": "measured"})
     return lines.assign(asked=lines["measured"] - lines["difference"])[list(TESTED)]
+
+
+def papers_tested_rows(shelf: str = "reference") -> pd.DataFrame:
+    """Return the rows of :func:`claims_in_the_papers_setting`: a row a claim, of the first profile that has runs of it.
+
+    ``claim`` says the profile where it is no setting of a paper, and the data set.
+    """
+    runs = {home: claims.measures(claims.profile_rows(shelf, home)) for home in counterparts.HOMES}
+    tables = {home: claims.tested(found, found.iloc[:0], home).set_index("id") for home, found in runs.items()}
+    whole, *others = tables.values()
+    chosen = whole.assign(home=counterparts.HOMES[0])
+    for home, table in zip(counterparts.HOMES[1:], others, strict=True):
+        lacking = chosen.index[(chosen["seeds"] == 0) & (table["seeds"] > 0)]
+        chosen.loc[lacking] = table.loc[lacking].assign(home=home)
+    words = chosen["claim"] + ", " + chosen["setting"].str.partition(",")[0].map(DATA)
+    words += chosen["home"].map(lambda home: "" if home == counterparts.HOMES[0] else f" ({home})")
+    asked = [claim.least for claim in claims.read() if claim.name in set(chosen.index)]
+    return chosen.assign(claim=words, measured=chosen["reference"], asked=asked)[list(TESTED)].reset_index(drop=True)
 
 
 @FIGURES.register(
@@ -88,6 +107,25 @@ def published_against_ours(df: pd.DataFrame) -> Figure:
 def claims_tested(df: pd.DataFrame) -> Figure:
     """Draw each claim's measured difference with its spread, the published one hollow, coloured by verdict."""
     rows = require("claims_tested", df, TESTED)
+    return _claims(rows, "Claims of the talk and the papers, tested on handwritten digits", "published, elsewhere")
+
+
+@FIGURES.register(
+    "claims_in_the_papers_setting",
+    label="The same claims on the papers' own data and networks, as far as there are runs.",
+    source="Talk, slides 11, 23 and 36 to 38; DM, IMAE and ProSelfLC, as in claims.csv",
+    rows=papers_tested_rows,
+    columns=TESTED,
+    papers=counterparts.paper_runs,
+)
+def claims_in_the_papers_setting(df: pd.DataFrame) -> Figure:
+    """Draw each claim's difference on the rows of the papers' networks, with what was published of the same setting."""
+    rows = require("claims_in_the_papers_setting", df, TESTED)
+    return _claims(rows, "Claims of the talk and the papers, tested in the papers' own setting", "published")
+
+
+def _claims(rows: pd.DataFrame, title: str, diamonds: str) -> Figure:
+    """Draw a line a claim, group by group; ``diamonds`` says what the hollow marks are."""
     chart, (ax,) = canvas(1, 1, (9.6, 0.235 * (len(rows) + rows["group"].nunique()) + 1.5))
     place, ticks = 0.0, []
     for group, part in rows.groupby("group", sort=False):
@@ -108,10 +146,9 @@ def claims_tested(df: pd.DataFrame) -> Figure:
         place += 1.2
     ax.axvline(0, color=INK, linewidth=1)
     ax.set_yticks([at for at, _ in ticks], [words for _, words in ticks], fontsize=8)
-    ax.set(
-        xlabel="difference (points): a claim holds if its bar lies right of the line, or of its own tick",
-        ylabel="claim",
-        ylim=(place - 0.6, -0.8),
+    ax.set(ylabel="claim", ylim=(place - 0.6, -0.8))
+    ax.set_xlabel(
+        "difference (points): a claim holds if its bar lies right of the line, or of its own tick", loc="right"
     )
     ax.grid(visible=False, axis="y")
     counts = rows["verdict"].value_counts()
@@ -120,9 +157,9 @@ def claims_tested(df: pd.DataFrame) -> Figure:
         for word in (verdicts.HOLDS, verdicts.UNSURE, verdicts.FAILS, verdicts.NO_RUN)
         for kind in (verdicts.kind(word),)
     ]
-    handles.append(sample("published, elsewhere", **Style(INK).dot(hollow=True, marker="D", markersize=5)))
+    handles.append(sample(diamonds, **Style(INK).dot(hollow=True, marker="D", markersize=5)))
     key(ax, handles, loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=len(handles), handlelength=1.2, fontsize=8)
-    chart.suptitle("Claims of the talk and the papers, tested on handwritten digits", fontsize=11)
+    chart.suptitle(title, fontsize=11)
     return chart
 
 
