@@ -6,6 +6,7 @@ On a GPU the runs are threads of this process instead: they share its memory the
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import cache
 from time import sleep
@@ -15,6 +16,13 @@ import torch
 from joblib import Parallel, delayed
 
 from robustdl_lib.registry import Entry, add, additions
+
+STOPPING = threading.Event()
+"""Set while the threads of :func:`beside` are to end before their work is done."""
+
+
+class Stopped(RuntimeError):
+    """Work that ended early because its caller was interrupted."""
 
 
 def spread(
@@ -34,11 +42,25 @@ def spread(
 def beside(task: Callable[..., Any], calls: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[Any]:
     """Yield ``task(*call)`` of each call as it ends, computed in at most ``jobs`` threads of this process at a time.
 
-    Each computes on one thread of the processor. Raises what a task raises.
+    Each computes on one thread of the processor. Raises what a task raises. A caller that is interrupted, or goes away,
+    sets :data:`STOPPING` and waits until those at work have seen it; the others are not begun.
     """
-    pool = Parallel(n_jobs=min(jobs, len(calls)), batch_size=1, return_as="generator_unordered", prefer="threads")
-    with on_threads(1):
-        yield from pool(delayed(task)(*call) for call in calls)
+    with on_threads(1), ThreadPoolExecutor(min(jobs, len(calls))) as pool:
+        try:
+            for done in as_completed([pool.submit(task, *call) for call in calls]):
+                yield done.result()
+        except BaseException:
+            STOPPING.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+        finally:
+            STOPPING.clear()
+
+
+def stop_if_asked() -> None:
+    """Raise :class:`Stopped` where the threads of :func:`beside` are to end; what works long calls this at times."""
+    if STOPPING.is_set():
+        raise Stopped
 
 
 @contextmanager

@@ -1,12 +1,15 @@
 """Work over processes: in order, with the threads asked for, with what was registered, and one map of large arrays."""
 
 import os
+import threading
 from pathlib import Path
+from time import sleep
 
 import numpy as np
 import pytest
 import torch
 
+from robustdl_lib import processes
 from robustdl_lib.processes import beside, on_threads, spread
 from robustdl_lib.registry import METHODS
 
@@ -80,3 +83,50 @@ def test_what_was_registered_here_is_known_there() -> None:
 def test_what_a_task_raises_is_raised(jobs: int) -> None:
     with pytest.raises(ValueError, match="2 is refused"):
         list(spread(refuse, [(2,)] * 2, jobs))
+
+
+def test_threads_beside_each_other_yield_as_they_end_and_raise_what_a_task_raises() -> None:
+    gate = threading.Event()
+
+    def task(name: str) -> str:
+        if name == "slow":
+            gate.wait(60)
+        return name
+
+    found = processes.beside(task, [("slow",), ("fast",)], 2)
+    assert next(found) == "fast"
+    gate.set()
+    assert list(found) == ["slow"]
+    with pytest.raises(ZeroDivisionError):
+        list(processes.beside(lambda number: 1 // number, [(1,), (0,)], 1))
+    assert not processes.STOPPING.is_set()
+
+
+@pytest.mark.parametrize("leave", ["close", "throw"])
+def test_whoever_leaves_asks_the_threads_to_stop_and_waits_for_them(leave: str) -> None:
+    """An interrupt that left threads in the middle of torch's work would end the process by an abort."""
+    begun, ended = [], []
+
+    def task(number: int) -> int:
+        begun.append(number)
+        if number == 0:
+            return number
+        for _ in range(6000):
+            try:
+                processes.stop_if_asked()
+            except processes.Stopped:
+                ended.append(number)
+                raise
+            sleep(0.01)
+        return number
+
+    found = processes.beside(task, [(number,) for number in range(5)], 2)
+    assert next(found) == 0
+    if leave == "close":
+        found.close()  # type: ignore[attr-defined]
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            found.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
+    assert sorted(ended) == sorted(number for number in begun if number)
+    assert len(begun) < 5
+    assert not processes.STOPPING.is_set()

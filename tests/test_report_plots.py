@@ -4,9 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from test_counterparts import kept
 
 from robustdl_lib import counterparts, report_plots, verdicts
 from robustdl_lib.registry import FIGURES
+
+SHORT = {"epochs": 64, "weight_decay": 1e-4, "schedule": "step", "milestones": (0.32, 0.48)}
+"""What a run of the profile paper-short is besides its data and network."""
 
 
 def lines_of(chart: Figure, gid: str) -> list[np.ndarray]:
@@ -73,3 +77,24 @@ def test_another_network_is_in_no_panel() -> None:
     rows = report_plots.compared_rows()
     assert not rows["label"].str.startswith("elr").any()
     assert counterparts.HOMES == ("paper", "paper-short")
+
+
+def test_the_papers_claims_are_drawn_with_what_was_published_and_no_run_where_there_is_none() -> None:
+    rows = report_plots.papers_tested_rows("runs")
+    assert set(rows["verdict"]) == {verdicts.NO_RUN}
+    assert rows["measured"].isna().all()
+    assert rows["claim"].str.endswith((", CIFAR-10", ", CIFAR-100")).all()
+    assert rows.loc[rows["claim"] == "DM ends above GCE, CIFAR-10", "published"].item() == pytest.approx(3.1)
+    assert f"no run yet: {len(rows)}" in words_of(FIGURES["claims_in_the_papers_setting"](rows))
+
+
+def test_a_short_run_tests_a_claim_where_no_whole_one_does_and_is_named() -> None:
+    for seed in range(2):
+        for method, last in (("cce", 0.6), ("mse", 0.7)):
+            kept(last, method=method, home="paper-short", seed=seed, noise_seed=seed, **SHORT)
+    rows = report_plots.papers_tested_rows().set_index("claim")
+    row = rows.loc["MSE ends above CCE, CIFAR-10 (paper-short)"]
+    assert (row["measured"], row["seeds"], row["verdict"]) == (pytest.approx(10.0), 2, verdicts.HOLDS)
+    for method, last in (("cce", 0.6), ("mse", 0.5)):
+        kept(last, method=method, seed=0, **{**SHORT, "epochs": 284})
+    assert report_plots.papers_tested_rows().set_index("claim").loc["MSE ends above CCE, CIFAR-10", "seeds"] == 1
