@@ -127,7 +127,7 @@ papers_reference: env
 quick_reference: env
 	@$(RUN) setting --profile '$(PROFILE)' > /dev/null
 	@rm -rf '$(RESULTS)/reference/$(or $(PROFILE),quick)' '$(RESULTS)/reference/$(or $(PROFILE),quick)_'*
-	@for sweep in figures disguise relatives worked exercises $(RATES_SWEEPS); do \
+	@for sweep in figures disguise relatives worked talk_noise exercises $(RATES_SWEEPS); do \
 	  $(RUN) sweep $$sweep --profile '$(PROFILE)' --into reference; \
 	done
 	@$(RUN) figures --profile '$(PROFILE)' --shelf reference

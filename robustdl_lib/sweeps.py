@@ -31,6 +31,8 @@ Call = tuple[RunConfig, Path, Source]
 WORKED_NOISES = ("asymmetric:0.4", "instance:0.4")
 WORKED_METHODS = ("cce", "gce", "dm", "proselflc")
 """What docs/SETTINGS.md and notebook 14 show on the digits."""
+TALK_METHODS = ("cce", "ls:eps=0.25", "cp:eps=0.25", "boot_soft:eps=0.5", "proselflc")
+"""The methods of the talk's slides 36 to 38, with the knobs of the figures."""
 
 
 class SweepFailed(RuntimeError):
@@ -71,6 +73,12 @@ def relatives(*, setting: Setting) -> list[RunConfig]:
 def worked(*, setting: Setting) -> list[RunConfig]:
     """The settings of docs/SETTINGS.md: asymmetric and instance-dependent noise, whatever the setting's own."""
     return [cfg for noise in WORKED_NOISES for cfg in setting.configs(WORKED_METHODS, noise=noise)]
+
+
+@SWEEPS.register("talk_noise", label="the talk's five under its kind of noise", source="Talk, slides 36 to 38")
+def talk_noise(*, setting: Setting) -> list[RunConfig]:
+    """The five methods of the talk's dynamics under asymmetric noise, as there, whatever the setting's own."""
+    return setting.configs(TALK_METHODS, noise=WORKED_NOISES[0])
 
 
 def plan(name: str, setting: Setting) -> list[RunConfig]:
