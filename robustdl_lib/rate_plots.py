@@ -44,7 +44,8 @@ def rate_rows(shelf: str = "reference") -> pd.DataFrame:
     of that DM. ``profile`` is that of our rows.
     """
     parts = [published_rows(), _ours(counterparts.paper_rows(shelf))]
-    return pd.concat(parts, ignore_index=True).reindex(columns=list(COLUMNS))
+    rows = pd.concat(parts, ignore_index=True).reindex(columns=list(COLUMNS))
+    return rows.astype(dict.fromkeys(("rate", "value", "spread", "seeds"), float))
 
 
 def published_rows() -> pd.DataFrame:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from robustdl_lib import cli_runs, sweeps
+from robustdl_lib import cli, cli_runs, sweeps
 from robustdl_lib.config import ConfigError
 
 WORDS = ("--profile", "smoke", "--methods", "cce", "--seeds", "0")
@@ -51,6 +51,10 @@ def test_a_setting_is_read_from_texts() -> None:
 
 
 def test_every_command_here_is_a_command() -> None:
-    assert {command.name for command in cli_runs.COMMANDS} == {
-        *("train", "sweep", "figures", "status", "setting", "study"),
-    }
+    assert (
+        set(cli.app.commands)
+        > {command.name for command in cli_runs.COMMANDS}
+        == {
+            *("train", "sweep", "figures", "papers", "status", "setting", "study"),
+        }
+    )
