@@ -140,7 +140,15 @@ def _landing(target: Stage, notebooks: list[Path], texts: list[str]) -> str:
     groups = {
         "Tutorial": ["Overview <tutorial>", *course],
         "See": ["explorer", "figures/index", *(page for page in pages if page == "report"), "rows"],
-        "Look up": ["docs/METHODS", "docs/SETTINGS", "commands", "reference/index", "glossary", "bibliography"],
+        "Look up": [
+            "docs/METHODS",
+            "docs/SETTINGS",
+            "docs/PAPERS",
+            "commands",
+            "reference/index",
+            "glossary",
+            "bibliography",
+        ],
     }
     listed = {item for group in groups.values() for item in group}
     groups["Behind it"] = [page for page in pages if page not in listed]

@@ -117,29 +117,42 @@ spread.rename(index=lambda spec: METHODS.parse(spec).label).sort_values("mean", 
 # %% [markdown]
 # ## With the talk's kind of noise
 #
-# Asymmetric noise of rate .4 has been trained for four methods (sweep `worked`; ProSelfLC and CCE are of the talk's
-# five). Classes go to one look-alike, so that a wrong label is plausible from the start.
+# The slides are of asymmetric noise. The sweep `talk_noise` has trained the five methods under it on the digits, rate .4,
+# three seeds each. A class goes to one look-alike, so that a wrong label is plausible from the start.
 
 # %%
 alone = bool(methods or dataset or epochs)
-worked = noisy.iloc[:0] if alone else overview.held("worked", profile, shelf=shelf)
-asymmetric = worked[worked["noise"] == "asymmetric:0.4"]
-asymmetric = asymmetric if len(asymmetric) else noisy
+worked = noisy.iloc[:0] if alone else overview.held("talk_noise", profile, shelf=shelf)
+asymmetric = worked if len(worked) else noisy
 print(f"{asymmetric['noise'].iloc[0]}: {asymmetric['run_id'].nunique()} runs")
 dynamics_plots.dynamics(asymmetric)
 
+# %%
+if len(dynamics.of_the_talk(asymmetric["method"])) > 2:
+    talk = dynamics.side_by_side(asymmetric)
+    flat = talk.swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=True)[list(dynamics.MEASURED)]
+    print(flat.rename(index=lambda spec: METHODS.parse(spec).entry.label).round(1).T.to_string())
+    agreed = dynamics.orders(talk)
+    print("\nrank correlation with the published order, over methods")
+    print(agreed.round(1).to_string())
+
 # %% [markdown]
-# Now the curves look more like the slide's: wrong labels are fitted early, both lines of 36 (b) start high, and the entropy falls at
-# once. CCE's entropies and wrong fitting end closer to the published ones (grey strip), and ProSelfLC corrects more than
-# CCE in the mean. But three seeds differ widely here, since few pairs of classes carry all the noise:
+# **Slide 38 comes out**, for CCE, Boot-soft and ProSelfLC nearly in its values: CP and LS end unsure, they sure, of wrong
+# labels as of clean ones. **Slides 36 and 37 come out for ProSelfLC alone.** It fits the fewest wrong labels and ends
+# highest in the mean. But LS, CP and Boot-soft fit *more* wrong labels than cross entropy here, and end below it, where
+# the paper has them 1.5 to 5.6 points above. Soft bootstrapping does so with every seed:
 
 # %%
 pair = summary.final_readings(asymmetric)
 pair = pair[pair["method"].isin(dynamics.of_the_talk(pair["method"]))]
-table = pair.pivot(index="seed", columns="method", values=["fit_wrong", "last"])
-table.rename(columns={"fit_wrong": "wrong fitted (%)", "last": "test (%)"}).round(1)
+ends = pair.pivot(index="seed", columns="method", values=["fit_wrong", "last"])
+ends.rename(columns={"fit_wrong": "wrong fitted (%)", "last": "test (%)"}).round(1).T
 
 # %% [markdown]
+# Few pairs of classes carry all the noise, so which labels are wrong matters much: the seeds of one method lie further
+# apart than the methods, and only what is subtracted seed by seed says anything (`make report` does so: of these
+# claims *Boot-soft ends above CCE* is one of two that do not hold).
+#
 # ## All methods
 #
 # The slides show targets alone. The same quantities for every method of the sweep, those that only weigh examples among them:
@@ -186,6 +199,14 @@ if committed:
     assert tied > 0.8 > loose
     assert spread.loc["boot_hard:eps=0.5", "mean"] > spread.loc["proselflc", "mean"]
     assert spread.loc[["ls:eps=0.25", "cp:eps=0.25", "boot_soft:eps=0.5"], "mean"].agg("std") < spread["std"].median()
+    assert (
+        agreed[["entropy_clean", "entropy_wrong"]].min() > 0.8 > agreed.drop(["entropy_clean", "entropy_wrong"]).max()
+    )
+    assert talk["here", "fit_wrong"].idxmin() == talk["here", "test_acc"].idxmax() == "proselflc"
+    assert talk["here", "test_acc"].drop("proselflc").idxmax() == "cce"
+    assert (ends["last", "cce"] > ends["last", "boot_soft:eps=0.5"]).all()
+    gaps = talk["published", "test_acc"].loc[["ls:eps=0.25", "cp:eps=0.25", "boot_soft:eps=0.5"]]
+    assert (gaps - talk["published", "test_acc"]["cce"]).between(1.4, 5.7).all()
     print("the claims about the committed rows hold")
 
 # %% [markdown]
@@ -193,7 +214,7 @@ if committed:
 #
 # - All targets fit the clean labels; they differ in the wrong labels that they fit, and the test accuracy follows the share of wrong labels that is corrected.
 # - On the digits with symmetric noise five of the six published orders come out again, by smaller distances; the price in clean labels that ProSelfLC pays on CIFAR-100 is not seen.
-# - With asymmetric noise the curves come closer to the slides', and the spread over seeds becomes as large as the differences.
+# - With the talk's asymmetric noise ProSelfLC leads and the order of the entropies comes out; LS, CP and Boot-soft do not end above cross entropy, as published they do.
 #
 # ## Exercises
 #

@@ -18,7 +18,7 @@ from robustdl_lib import adverse_studies, audit, data, folds, suspects
 from robustdl_lib.config import RunConfig, profile_config
 from robustdl_lib.processes import on_threads, spread
 from robustdl_lib.registry import STUDIES, SWEEPS
-from robustdl_lib.sweeps import Setting
+from robustdl_lib.sweeps import TALK_METHODS, WORKED_NOISES, Setting
 from robustdl_lib.train import fit
 
 DM = "dm:beta=12,lam=0.5"
@@ -36,7 +36,7 @@ Labels = NDArray[np.int64]
 def exercises(*, setting: Setting) -> list[RunConfig]:
     """Return the trainings that exercises ask for: other noises, splits, rates and budgets.
 
-    The network is ResNet-8, which is smaller than the profile's, but for the short budgets, which are compared with the
+    The network is ResNet-8, which is smaller than the profile's, but for other budgets, which are compared with the
     profile's own runs.
     """
     plain, small = setting.config(), {"model": MODEL}
@@ -49,6 +49,7 @@ def exercises(*, setting: Setting) -> list[RunConfig]:
         *setting.configs(("cce",), noise="asymmetric:0.6", **small),  # 14.1
         *setting.configs(("barron:alpha=0,c=0.3", "adaptive:c=0.3"), **small),  # 16.6
         *setting.configs(("cce", "mae", "gce", DM), epochs=10),  # 14.5
+        *setting.configs(TALK_METHODS, noise=WORKED_NOISES[0], epochs=3 * plain.epochs),  # 10.3
     ]
 
 

@@ -16,6 +16,7 @@ from robustdl_lib.config import profile_config
 
 ROOT = Path(__file__).parent.parent
 COMMITTED = ROOT / "results" / "reference" / "report" / "quick"
+README = (ROOT / "README.md").read_text()
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -177,3 +178,13 @@ def test_numbers_are_written_as_their_unit_asks() -> None:
     assert shown["published"].tolist() == ["0.1", "0.123", "0.1235"]
     assert shown["ours"].tolist() == ["-", "-", "-"]
     assert shown["difference"].tolist() == ["+2.0", "+2.000", "+2.0000"]
+
+
+def test_the_readme_counts_the_verdicts_of_the_committed_claims() -> None:
+    rows = pd.read_csv(COMMITTED / "report.csv")
+    found = rows.loc[rows["part"] == "claim", "verdict"].value_counts()
+    told = re.search(r"(\d+) claims hold, (\d+) lie within\s+the spread, and (\d+) do not hold", README)
+    assert told
+    counted = [int(number) for number in told.groups()]
+    assert counted == [found[verdicts.HOLDS], found[verdicts.UNSURE], found[verdicts.FAILS]]
+    assert sum(counted) == found.sum()

@@ -70,7 +70,7 @@ def test_a_claim_is_a_point_with_its_spread_in_the_colour_of_its_verdict() -> No
 def test_a_claim_has_a_row_each_and_says_what_it_asks_for() -> None:
     rows = report_plots.tested_rows().set_index("claim")
     assert rows.loc["CCE ends well below its best epoch", "asked"] == pytest.approx(5.0)
-    assert len(rows) == 41
+    assert len(rows) == 56
 
 
 def test_another_network_is_in_no_panel() -> None:
