@@ -220,5 +220,5 @@ if committed:
 #
 # 1. Hold the figure beside slides 36 to 38. Which curve differs most in its *course*, whatever its end? What in the table of settings could explain it?
 # 2. Run `methods=["boot_hard:eps=0.3", "boot_hard:eps=0.5", "boot_hard:eps=0.7"]`. At which $\epsilon$ do correct labels suffer?
-# 3. Run this notebook with `noise="asymmetric:0.4"`, so that all five methods are trained under the talk's noise. Which of its orders come out then?
+# 3. Train the five methods under the talk's noise three times as long: `python -m robustdl_lib sweep talk_noise --epochs 150`, some ten minutes on two cores. Which orders are left, and why? What does ProSelfLC trust by then?
 # 4. Correct fitting, wrong fitting and semantic class correction need the true labels. Which of the six panels can you draw for data of your own, and what do they tell?

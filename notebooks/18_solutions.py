@@ -39,13 +39,13 @@ draws: int = 10  # seeds where something is drawn again and again, in [3, 100]
 # %% [markdown]
 # ## Tools
 #
-# Derivatives come from autograd (`gradients`) and from sympy (`symbols`). Trained networks come from five committed
+# Derivatives come from autograd (`gradients`) and from sympy (`symbols`). Trained networks come from six committed
 # sweeps; `ended` has a row a run, in per cent, and masks choose among them: `usual[name]` are the runs in the usual setting but for *name*. What is
 # claimed of trained networks is claimed of the committed rows.
 
 # %%
 setting = sweeps.Setting()
-names = ("figures", "worked", "disguise", "relatives", "exercises")
+names = ("figures", "worked", "talk_noise", "disguise", "relatives", "exercises")
 history = pd.concat([sweeps.run(name, shelf=kept, quiet=True) for name in names]).drop_duplicates(["run_id", "epoch"])
 changed = ["noise", "method", "split", "epochs", "peak_lr", "weight_decay"]
 settings = history.drop_duplicates("run_id").set_index("run_id")[changed]
@@ -1022,24 +1022,33 @@ print("clean labels fitted (%):", own.round(1).to_dict())
 # %% [markdown]
 # ### 10.3 [Training dynamics](10_training_dynamics.ipynb)
 #
-# > Which of its orders come out then?
+# > Which orders are left, and why? What does ProSelfLC trust by then?
 #
-# Of the five methods CCE and ProSelfLC are committed under that noise (sweep `worked`); the others take
-# `python -m robustdl_lib sweep figures --noise asymmetric:0.4` some minutes. For the pair:
+# None is left. Beside the 50 epochs of the notebook:
 
 # %%
-pair = ended[big & usual["noise"] & (ended["noise"] == "asymmetric:0.4") & ended["method"].isin(["cce", "proselflc"])]
-ends = pair.pivot_table(index="seed", columns="method", values=["last", "fit_wrong", "corrected", "entropy_wrong"])
-better = ends.swaplevel(axis=1)["proselflc"] - ends.swaplevel(axis=1)["cce"]
-assert not committed or ((better[["fit_wrong", "entropy_wrong"]] < 0) & (better[["corrected"]] > 0).to_numpy()).all(
-    axis=None
-)
-assert not committed or (better["last"] > 0).sum() == 2
-ends.round(1)
+flips = ended[big & usual["noise"].where(ended["epochs"] != 150, other=True) & (ended["noise"] == "asymmetric:0.4")]
+five = flips[flips["method"].isin(sweeps.TALK_METHODS)]
+table = five.groupby(["epochs", "method"])[["oracle", "last", "fit_wrong"]].mean().unstack("epochs")
+long = table.xs(150, axis=1, level="epochs")
+assert not committed or (long["fit_wrong"] > 99).all()
+assert not committed or np.ptp(long["last"]) < 2.5 < np.ptp(table["last", 50])
+table.round(1)
 
 # %% [markdown]
-# ProSelfLC fits fewer wrong labels, corrects more and is surer with every seed, though in one of them by less than a point; its test accuracy is higher in two of three. The orders are those of the slides and the distances depend on the
-# seed, which draws which labels are wrong.
+# After 150 epochs every network has learnt the wrong labels by heart, all but a hundredth of them, and the five end within two points of each other: 1,294 images are too few for ResNet-20. On CIFAR-100 ResNet-44 is left with a third of the wrong labels that
+# even cross entropy does not fit. ProSelfLC is no exception, since its trust comes by the share of training that is over, and memorising by the number of passes:
+
+# %%
+lines = history[history["run_id"].isin(five["run_id"]) & (history["method"] == "proselflc")]
+means = lines.groupby(["epochs", "epoch"])[["trust", "fit_wrong"]].mean()
+middle = means.loc[[(50, 25), (150, 75)]]
+assert not committed or middle["fit_wrong"].loc[150].item() > 0.6 > 0.35 > middle["fit_wrong"].loc[50].item()
+middle.round(2)
+
+# %% [markdown]
+# In the middle of the longer training, where $g = 1/2$, two thirds of the wrong labels are fitted already, so that what it then trusts is mostly wrong: correction by the learner itself must begin before the learner has been corrupted. A larger
+# learning rate for longer, as in the paper's schedule, puts memorising off; so would a $g$ that rises earlier.
 #
 # ### 10.4 [Training dynamics](10_training_dynamics.ipynb)
 #

@@ -102,9 +102,8 @@ def figures(shelf: str, into: str, partial: bool, only: str, quiet: bool, **opti
     setting = read_setting(**options)
     wanted = [FIGURES.entry(name).name for name in only.split()] or _shown(setting.profile)
     configs, place = sweeps.plan("figures", setting), paths.shelf(shelf, setting.home)
-    runs = sweeps.found(configs, [place])
+    folder, runs = _figures_folder(into or shelf) / setting.slug, sweeps.found(configs, [place])
     _require_runs(runs, configs, place, shelf, partial=partial)
-    folder = paths.figures() / ("reference" if (into or shelf) == "reference" else "") / setting.slug
     for figure in console.track(wanted, "drawing", quiet=quiet):
         draw(figure, runs, folder, _note(setting.profile, setting.config()))
     if not quiet:
@@ -130,6 +129,8 @@ def papers(profile: str, train: bool, jobs: int | None, into: str, device: str, 
       robustdl papers
       robustdl papers --profile paper-short --train --jobs 8
     """
+    root = _figures_folder(into)
+    paths.require_writable(root)
     if train:
         for name, setting in _papers.plans(profile, device):
             sweeps.run(name, profile, jobs, shelf=into, into=into, quiet=quiet, **setting.changes())
@@ -146,7 +147,7 @@ def papers(profile: str, train: bool, jobs: int | None, into: str, device: str, 
             click.echo(f"note: {name} has no run in {place}", err=True)
             continue
         _require_runs(runs, configs, place, shelf, partial=True)
-        folder = paths.figures() / ("reference" if into == "reference" else "") / name
+        folder = root / name
         wanted = [figure for figure in _shown(profile) if _of_runs(figure) or name == profile]
         for figure in console.track(wanted, "drawing", quiet=quiet):
             draw(figure, runs, folder, _note(profile, runs[0].config), shelf)
@@ -243,6 +244,13 @@ def draw(figure: str, runs: list[store.Run], folder: Path, note: str = "", shelf
     else:
         histograms = pd.concat([run.p_y_frame() for run in runs], ignore_index=True)
         plots.save(figure, histograms, folder, store.sources(runs), note)
+
+
+def _figures_folder(shelf: str) -> Path:
+    """Return the folder that holds a shelf's folders of figures; raises ConfigError for another shelf."""
+    if shelf not in store.SHELVES:
+        raise ConfigError(f"unknown shelf {shelf!r}: there is {', '.join(store.SHELVES)}")
+    return paths.figures() / ("reference" if shelf == "reference" else "")
 
 
 def _note(profile: str, cfg: RunConfig) -> str:

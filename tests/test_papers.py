@@ -163,6 +163,21 @@ def test_without_rows_there_is_nothing_to_draw_and_how_to_get_it_is_said(
     one_sentence(err.removeprefix("error: ").strip(), "no run of the profile paper", "RETRAIN=1")
 
 
+@pytest.mark.parametrize("words", [("papers",), ("figures", "--shelf", "reference"), ("figures", "--partial")])
+def test_another_place_for_figures_is_refused(words: tuple[str, ...], run: Any) -> None:
+    code, out, err = run(*words, "--into", "elsewhere")
+    assert (code, out) == (1, "")
+    one_sentence(err.removeprefix("error: ").strip(), "'elsewhere'", "runs, reference")
+
+
+def test_figures_that_cannot_be_written_are_refused_before_any_training(tiny: None, run: Any, places: Path) -> None:
+    (places / "figures").write_text("in the way")
+    code, _, err = run("papers", "--profile", "paper-short", "--train", "--device", "cpu", "--quiet")
+    assert code == 1
+    assert "cannot write to" in err
+    assert not (places / "results" / "runs").exists()
+
+
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """The papers' profiles on the digits, two epochs of ResNet-8: ProSelfLC's half is trained on them as well."""
