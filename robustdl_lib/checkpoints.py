@@ -139,12 +139,13 @@ class Checkpoint:
         self.earlier = kept["seconds"]
         return kept["state"]["memory"]
 
-    def keep(self, parts: Parts) -> None:
-        """Write what an epoch left where the last checkpoint is old enough; one that cannot be written is a warning.
+    def keep(self, parts: Parts, *, at_once: bool = False) -> None:
+        """Write what an epoch left where the last checkpoint is old enough, or ``at_once``.
 
-        The run itself goes on then: what it loses is that it could go on from here.
+        One that cannot be written is a warning. The run itself goes on then: what it loses is that it could go on here.
         """
-        if perf_counter() - self.last < self.every or (state := parts.state()) is None:
+        young = perf_counter() - self.last < self.every and not at_once
+        if young or (state := parts.state()) is None:
             return
         try:
             self._write({"origin": self.origin, "seconds": self.seconds(), "state": state})

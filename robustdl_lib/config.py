@@ -130,8 +130,9 @@ def profile_config(profile: str, **changes: Any) -> RunConfig:
     """
     if profile not in PROFILES:
         raise ConfigError(f"unknown profile {profile!r}: there is {', '.join(PROFILES)}")
-    protocol = PROTOCOLS.get((profile, str(changes.get("dataset", ""))), {})
-    return RunConfig(**{**PROFILES[profile], **protocol, **changes})
+    plain = RunConfig(**{**PROFILES[profile], **changes})
+    protocol = PROTOCOLS.get((profile, plain.dataset))
+    return RunConfig(**{**PROFILES[profile], **protocol, **changes}) if protocol else plain
 
 
 __all__ = ["PAPER", "PROFILES", "PROTOCOLS", "ConfigError", "RunConfig", "SpecError", "profile_config"]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from robustdl_lib import paths, published, store, summary, verdicts
-from robustdl_lib.config import PAPER
+from robustdl_lib.config import PAPER, RunConfig, profile_config
 from robustdl_lib.registry import METHODS, NOISES
 
 HOMES = PAPER
@@ -22,8 +22,8 @@ Folders named after them, such as paper_dm_table_7, count too.
 """
 READ_OFF = 0.08
 """How far a share may lie from one that was read off a figure: as far as it may be misread, and runs differ."""
-WHOLE = {"examples": None, "split": "stratified", "validation": "noisy"}
-"""What else a run must be to be compared: all training examples."""
+APART = ("noise", "method", "seed", "noise_seed", "lr", "device")
+"""Fields in which a run that is compared may differ from its profile's protocol; DM's Table 7 has a rate of its own."""
 LEAST_MODES = 3
 """Emphasis modes that must have been tried under a noise before one is called the best."""
 
@@ -37,7 +37,7 @@ def paper_rows(shelf: str) -> pd.DataFrame:
 def paper_runs(shelf: str) -> dict[str, list[store.Run]]:
     """Return the runs of a shelf that can be compared, by their profile."""
     found = {home: [run for place in _folders(shelf, home) for run in store.all_runs(place)] for home in HOMES}
-    return {home: [run for run in runs if _whole(run)] for home, runs in found.items()}
+    return {home: [run for run in runs if _as_published(run.config, home)] for home, runs in found.items()}
 
 
 def readings(rows: pd.DataFrame) -> pd.DataFrame:
@@ -160,8 +160,10 @@ def _folders(shelf: str, home: str) -> list[Path]:
     return [paths.shelf(shelf, name) for name in sorted({home, *names})]
 
 
-def _whole(run: store.Run) -> bool:
-    return all(getattr(run.config, name) == value for name, value in WHOLE.items())
+def _as_published(cfg: RunConfig, home: str) -> bool:
+    """Return whether a run keeps to the protocol of its profile and data set, so that it is no trial of another one."""
+    plain = profile_config(home, dataset=cfg.dataset)
+    return cfg.model_dump(exclude=set(APART)) == plain.model_dump(exclude=set(APART))
 
 
 def _protocol(row: pd.Series) -> str:

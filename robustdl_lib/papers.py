@@ -13,6 +13,8 @@ from robustdl_lib.config import PAPER, ConfigError, RunConfig
 from robustdl_lib.registry import SWEEPS
 from robustdl_lib.settings import MODIFICATION, WEIGHTING, Setting
 
+HALVES = ("cifar10", "cifar100")
+"""The data of DM's half and of ProSelfLC's."""
 MODES = {
     0.0: ("dm:beta=2,lam=0", "dm:beta=12,lam=0.5", "dm:beta=16,lam=1", "dm:beta=24,lam=2"),
     0.2: ("dm:beta=12,lam=0.5", "dm:beta=16,lam=1", "dm:beta=24,lam=2", "dm:beta=2,lam=0"),
@@ -56,16 +58,19 @@ ORDER = (
 
 
 @SWEEPS.register(
-    "paper_rates", label="the papers' methods at the other rates", source="DM, Table 9; ProSelfLC, Tables 4-5"
+    "paper_rates",
+    label="the papers' methods at the other rates",
+    source="DM, Table 9; ProSelfLC, Tables 4-5",
+    papers=True,
 )
 def paper_rates(*, setting: Setting) -> list[RunConfig]:
     """The other noise rates of the papers' tables, and a DM of each emphasis mode at each rate of DM's."""
-    alone = _alone(setting)
+    alone = _alone(setting, *HALVES)
     if alone.config().dataset == "cifar100":
         noises = [f"symmetric:{rate:g}" for rate in SYMMETRIC] + [f"asymmetric_pairs:{rate:g}" for rate in PAIRS]
         return _across(alone, setting.methods or MODIFICATION, [*noises, "none"])
     rates = {rate: f"symmetric:{rate:g}" if rate else "none" for rate in MODES}
-    others = {rate: noise for rate, noise in rates.items() if noise != alone.config().noise}
+    others = {rate: noise for rate, noise in rates.items() if rate != 0.4}  # the figures' own
     if setting.methods:
         return _across(alone, setting.methods, others.values())
     first = [cfg for rate, noise in others.items() for cfg in _across(alone, _best(rate), [noise])]
@@ -74,10 +79,12 @@ def paper_rates(*, setting: Setting) -> list[RunConfig]:
     return first + modes + alike + _across(alone, IMAE_6, [rates[0.8]])
 
 
-@SWEEPS.register("paper_noises", label="the papers' methods under noises of their own", source="docs/PAPERS.md")
+@SWEEPS.register(
+    "paper_noises", label="the papers' methods under noises of their own", source="docs/PAPERS.md", papers=True
+)
 def paper_noises(*, setting: Setting) -> list[RunConfig]:
     """Noises and methods for which nobody has published a number with these networks: people's labels, ELR, SCE."""
-    alone = _alone(setting)
+    alone = _alone(setting, *HALVES)
     dataset = alone.config().dataset
     if dataset == "cifar100":
         more = _across(alone, setting.methods or WEIGHTED, [DYNAMICS])
@@ -88,27 +95,27 @@ def paper_noises(*, setting: Setting) -> list[RunConfig]:
     return _across(alone, setting.methods or (*WEIGHTING, "elr", "sce"), noises) + more
 
 
-@SWEEPS.register("dm_table_7", label="the rate of DM's Table 7", source="DM, Table 7", apart=True)
+@SWEEPS.register("dm_table_7", label="the rate of DM's Table 7", source="DM, Table 7", apart=True, papers=True)
 def dm_table_7(*, setting: Setting) -> list[RunConfig]:
     """The methods of DM's Table 7 at its learning rate, 0.01; all else is as in its Table 9."""
-    return _alone(setting).configs(setting.methods or TABLE_7, lr=0.01)
+    return _alone(setting, HALVES[0]).configs(setting.methods or TABLE_7, lr=0.01)
 
 
 @SWEEPS.register(
-    "paper_parts", label="ProSelfLC, its parts taken away", source="ProSelfLC (arXiv 2005.03788, 2207.00118)"
+    "paper_parts",
+    label="ProSelfLC, its parts taken away",
+    source="ProSelfLC (arXiv 2005.03788, 2207.00118)",
+    papers=True,
 )
 def paper_parts(*, setting: Setting) -> list[RunConfig]:
     """ProSelfLC on CIFAR-100: trust by time, by confidence, fixed; target detached and not, sharpened and not."""
-    return _across(replace(_alone(setting), dataset="cifar100"), PARTS, [setting.noise or DYNAMICS])
+    return _across(_alone(replace(setting, dataset=setting.dataset or HALVES[1]), HALVES[1]), PARTS, [DYNAMICS])
 
 
 def plans(profile: str, device: str = "auto") -> list[tuple[str, Setting]]:
     """Return the sweeps of a papers' profile in their order, each with its setting; raises ConfigError for another."""
-    settings = [
-        (name, Setting(profile, noise or None, dataset=dataset, device=device)) for name, dataset, noise in ORDER
-    ]
-    _alone(settings[0][1])
-    return settings
+    _alone(Setting(profile), HALVES[0])
+    return [(name, Setting(profile, noise or None, dataset=dataset, device=device)) for name, dataset, noise in ORDER]
 
 
 def pictures(profile: str) -> dict[str, list[RunConfig]]:
@@ -119,8 +126,9 @@ def pictures(profile: str) -> dict[str, list[RunConfig]]:
     found: dict[str, list[RunConfig]] = {}
     for name, setting in plans(profile):
         planned = [] if SWEEPS.entry(name).meta.get("apart") else sweeps.plan(name, setting)
-        others = {setting.config().noise} if name == "paper_rates" else set()  # those of the figures stay as they are
-        for noise in dict.fromkeys(cfg.noise for cfg in planned if cfg.noise not in {"none", *others}):
+        for noise in dict.fromkeys(cfg.noise for cfg in planned if cfg.noise != "none"):
+            if name == "paper_rates" and noise == setting.config().noise:
+                continue  # the figures' own: a DM of each mode would crowd them
             folder = _folder(replace(setting, noise=noise)) + "_parts" * (name == "paper_parts")
             shown = [cfg for cfg in planned if cfg.noise == noise] + setting.configs(["cce"], noise="none")
             found[folder] = list(dict.fromkeys(found.get(folder, []) + shown))
@@ -132,10 +140,18 @@ def _folder(setting: Setting) -> str:
     return setting.profile if setting.config() == Setting(setting.profile).config() else setting.slug
 
 
-def _alone(setting: Setting) -> Setting:
-    """Return the setting with the first seed where none is said; raises ConfigError for another profile."""
+def _alone(setting: Setting, *datasets: str) -> Setting:
+    """Return the setting with the first seed where none is said.
+
+    Raises ConfigError for another profile, a data set that the sweep does not have, and a noise that is said: a sweep
+    of the papers names its own.
+    """
     if setting.profile not in PAPER:
         raise ConfigError(f"the papers' sweeps are of the profiles {' and '.join(PAPER)}, found {setting.profile!r}")
+    if (found := setting.config().dataset) not in datasets:
+        raise ConfigError(f"this sweep of the papers is of {' and '.join(datasets)}, found {found!r}")
+    if setting.noise:
+        raise ConfigError(f"this sweep names its noises itself, found {setting.noise!r}: the sweep figures takes any")
     return setting if setting.seeds else replace(setting, seeds=sweeps.SEEDS[:1])
 
 

@@ -17,8 +17,10 @@ from joblib import Parallel, delayed
 
 from robustdl_lib.registry import Entry, add, additions
 
+BESIDE = "beside"
+"""How the names of the threads of :func:`beside` begin."""
 STOPPING = threading.Event()
-"""Set while the threads of :func:`beside` are to end before their work is done."""
+"""Set when those threads are to end before their work is done, until others begin."""
 
 
 class Stopped(RuntimeError):
@@ -43,23 +45,28 @@ def beside(task: Callable[..., Any], calls: Sequence[tuple[Any, ...]], jobs: int
     """Yield ``task(*call)`` of each call as it ends, computed in at most ``jobs`` threads of this process at a time.
 
     Each computes on one thread of the processor. Raises what a task raises. A caller that is interrupted, or goes away,
-    sets :data:`STOPPING` and waits until those at work have seen it; the others are not begun.
+    waits until those at work have heard of it (:func:`stopping`); the others are not begun. Interrupted again it waits
+    no longer, and they end by themselves.
     """
-    with on_threads(1), ThreadPoolExecutor(min(jobs, len(calls))) as pool:
+    STOPPING.clear()
+    with on_threads(1), ThreadPoolExecutor(min(jobs, len(calls)), thread_name_prefix=BESIDE) as pool:
         try:
             for done in as_completed([pool.submit(task, *call) for call in calls]):
                 yield done.result()
         except BaseException:
             STOPPING.set()
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
-        finally:
-            STOPPING.clear()
+
+
+def stopping() -> bool:
+    """Return whether this is a thread of :func:`beside` whose caller was interrupted."""
+    return STOPPING.is_set() and threading.current_thread().name.startswith(BESIDE)
 
 
 def stop_if_asked() -> None:
-    """Raise :class:`Stopped` where the threads of :func:`beside` are to end; what works long calls this at times."""
-    if STOPPING.is_set():
+    """Raise :class:`Stopped` where :func:`stopping`; what works long calls this now and then."""
+    if stopping():
         raise Stopped
 
 

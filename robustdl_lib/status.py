@@ -14,7 +14,7 @@ from statistics import median
 import pandas as pd
 
 from robustdl_lib import checkpoints, locks, paths, store, sweeps
-from robustdl_lib.config import ConfigError, RunConfig
+from robustdl_lib.config import PAPER, ConfigError, RunConfig
 from robustdl_lib.registry import SWEEPS
 
 ALIKE = ("dataset", "examples", "model", "batch_size")
@@ -64,9 +64,13 @@ def lacks(setting: sweeps.Setting, jobs: int | None = None) -> pd.DataFrame:
 
 
 def plans(setting: sweeps.Setting) -> dict[str, list[RunConfig]]:
-    """Return the runs of each sweep; one that builds upon another's rows is left out until they are there."""
+    """Return the runs of each sweep; one that builds upon another's rows is left out until they are there.
+
+    The profiles of the papers have their own sweeps and the figures'.
+    """
     found = {}
-    for name in SWEEPS:
+    whole = setting.profile not in PAPER
+    for name in (name for name in SWEEPS if whole or name == "figures" or SWEEPS.entry(name).meta.get("papers")):
         with suppress(ConfigError):
             found[name] = sweeps.plan(name, setting)
     return found

@@ -17,7 +17,7 @@ from robustdl_lib import checkpoints, cluster, locks, paths, store, workers
 from robustdl_lib.config import PAPER, ConfigError, RunConfig
 from robustdl_lib.data import Data, load, load_source
 from robustdl_lib.formats import Format, fastest, resolve_device
-from robustdl_lib.processes import beside, on_threads, spread, stop_if_asked
+from robustdl_lib.processes import beside, on_threads, spread
 from robustdl_lib.registry import METHODS, SWEEPS
 from robustdl_lib.settings import METHODS_SHOWN as METHODS_SHOWN
 from robustdl_lib.settings import SEEDS as SEEDS
@@ -133,7 +133,7 @@ def _require_gpu(setting: Setting, count: int, engine: str) -> None:
     if setting.profile in PAPER and unasked:
         raise ConfigError(
             f"{count} runs of the profile {setting.profile} wait for a GPU, and there is none: --device cpu trains "
-            f"them all the same, hours a run; make figures without RETRAIN=1 draws the committed rows"
+            f"them all the same, hours a run; make figures PROFILE={setting.profile} draws the committed rows"
         )
 
 
@@ -231,7 +231,7 @@ def _trained(
     with on_threads(form.threads):
         checkpoint = _checkpoint(cfg, shelf, data, form, every, started)
         try:
-            trained = fit(cfg, data, _watched(on_epoch), checkpoint=checkpoint, form=form)
+            trained = fit(cfg, data, on_epoch, checkpoint=checkpoint, form=form)
         except TrainingFailed:
             checkpoint.remove()  # it could only fail again
             raise
@@ -239,17 +239,6 @@ def _trained(
     run = store.save(shelf, cfg, trained.history, trained.p_y, {**provenance, "format": asdict(form)})
     checkpoint.remove()
     return run
-
-
-def _watched(on_epoch: OnEpoch | None) -> OnEpoch:
-    """Return what ends a run at an epoch's end when the sweep was interrupted, and does ``on_epoch`` otherwise."""
-
-    def watch(row: dict[str, float]) -> None:
-        stop_if_asked()
-        if on_epoch:
-            on_epoch(row)
-
-    return watch
 
 
 def _checkpoint(

@@ -19,6 +19,7 @@ from robustdl_lib.config import RunConfig
 from robustdl_lib.data import Data, Split
 from robustdl_lib.formats import Format, own_stream, resolve_device, usual
 from robustdl_lib.objective import Objective, build
+from robustdl_lib.processes import stop_if_asked, stopping
 from robustdl_lib.steps import Capture, Steps, graph
 from robustdl_lib.steps import TrainingFailed as TrainingFailed
 
@@ -123,7 +124,8 @@ def _fit(
         if on_logits:
             on_logits(epoch, seen)
         if checkpoint:
-            checkpoint.keep(parts)
+            checkpoint.keep(parts, at_once=stopping())
+        stop_if_asked()
     stacked = {name: np.stack([counts[name] for counts in histograms]) for name in histograms[0]}
     return Trained(pd.DataFrame(history, columns=COLUMNS), stacked, model, objective)
 

@@ -99,6 +99,7 @@ def test_threads_beside_each_other_yield_as_they_end_and_raise_what_a_task_raise
     assert list(found) == ["slow"]
     with pytest.raises(ZeroDivisionError):
         list(processes.beside(lambda number: 1 // number, [(1,), (0,)], 1))
+    assert list(processes.beside(str, [(1,)], 1)) == ["1"]
     assert not processes.STOPPING.is_set()
 
 
@@ -129,4 +130,4 @@ def test_whoever_leaves_asks_the_threads_to_stop_and_waits_for_them(leave: str) 
             found.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
     assert sorted(ended) == sorted(number for number in begun if number)
     assert len(begun) < 5
-    assert not processes.STOPPING.is_set()
+    processes.stop_if_asked()  # this thread is none of those

@@ -9,9 +9,6 @@ from test_counterparts import kept
 from robustdl_lib import counterparts, report_plots, verdicts
 from robustdl_lib.registry import FIGURES
 
-SHORT = {"epochs": 64, "weight_decay": 1e-4, "schedule": "step", "milestones": (0.32, 0.48)}
-"""What a run of the profile paper-short is besides its data and network."""
-
 
 def lines_of(chart: Figure, gid: str) -> list[np.ndarray]:
     return [np.asarray(line.get_xydata()) for ax in chart.axes for line in ax.lines if line.get_gid() == gid]
@@ -91,10 +88,10 @@ def test_the_papers_claims_are_drawn_with_what_was_published_and_no_run_where_th
 def test_a_short_run_tests_a_claim_where_no_whole_one_does_and_is_named() -> None:
     for seed in range(2):
         for method, last in (("cce", 0.6), ("mse", 0.7)):
-            kept(last, method=method, home="paper-short", seed=seed, noise_seed=seed, **SHORT)
+            kept(last, method=method, home="paper-short", seed=seed, noise_seed=seed)
     rows = report_plots.papers_tested_rows().set_index("claim")
     row = rows.loc["MSE ends above CCE, CIFAR-10 (paper-short)"]
     assert (row["measured"], row["seeds"], row["verdict"]) == (pytest.approx(10.0), 2, verdicts.HOLDS)
     for method, last in (("cce", 0.6), ("mse", 0.5)):
-        kept(last, method=method, seed=0, **{**SHORT, "epochs": 284})
+        kept(last, method=method)
     assert report_plots.papers_tested_rows().set_index("claim").loc["MSE ends above CCE, CIFAR-10", "seeds"] == 1
