@@ -34,12 +34,15 @@ $(error unknown variable $(firstword $(UNKNOWN)): there is $(filter-out NAME,$(V
 endif
 # The papers' own setting needs a GPU: its committed rows are drawn, unless RETRAIN=1 makes them anew.
 PAPER := $(filter paper paper-short,$(PROFILE))
-ifneq ($(RETRAIN),$(if $(PAPER),$(RETRAIN)))
-$(error RETRAIN is for PROFILE=paper and PROFILE=paper-short: the profile $(PROFILE) trains whatever is missing)
+ifneq (,$(filter-out 1,$(RETRAIN)))
+$(error RETRAIN is 1 or nothing, found $(RETRAIN))
 endif
-PAPER_CHANGES := $(strip $(foreach v,NOISE METHODS DATASET SEEDS EPOCHS,$(if $($(v)),$(v))))
-ifneq (,$(and $(PAPER),$(RETRAIN),$(PAPER_CHANGES)))
-$(error RETRAIN=1 trains the whole profile $(PROFILE): robustdl sweep figures trains another $(firstword $(PAPER_CHANGES)))
+ifneq (,$(and $(RETRAIN),$(if $(and $(PAPER),$(filter figures,$(MAKECMDGOALS))),,no)))
+$(error RETRAIN=1 is for make figures with PROFILE=paper or PROFILE=paper-short: the others train whatever is missing)
+endif
+PAPER_CHANGES := $(strip $(foreach v,NOISE METHODS DATASET SEEDS EPOCHS ENGINE ADDRESS,$(if $($(v)),$(v))))
+ifneq (,$(and $(PAPER),$(PAPER_CHANGES),$(RETRAIN)$(filter reference,$(MAKECMDGOALS))))
+$(error this trains the whole profile $(PROFILE), without $(firstword $(PAPER_CHANGES)): robustdl sweep takes it)
 endif
 
 PY := .venv/bin/python
@@ -87,11 +90,12 @@ drawn: env
 	$(RUN) figures $(SETTING) $(if $(QUIET),--quiet); \
 	if [ "$$name" = '$(or $(PROFILE),quick)' ]; then $(RUN) report --profile '$(PROFILE)' | tail -n 6; fi
 
-# Draw the committed rows of a profile of the papers, whole or in another setting; RETRAIN=1 trains them anew.
+# Draw the committed rows of a profile of the papers, all or of one noise; RETRAIN=1 trains all of it anew first.
 papers: env
 	@$(RUN) setting $(SETTING) > /dev/null
-	@$(if $(PAPER_CHANGES),$(RUN) figures $(SETTING) --shelf reference --into runs --partial \
-	  ,$(RUN) papers --profile '$(PROFILE)' $(if $(RETRAIN),--train) $(if $(JOBS),--jobs '$(JOBS)')) $(if $(QUIET),--quiet)
+	@$(if $(METHODS)$(SEEDS)$(EPOCHS),$(RUN) figures $(SETTING) --shelf reference --into runs --partial \
+	  ,$(RUN) papers --profile '$(PROFILE)' --dataset '$(DATASET)' --noise '$(NOISE)' $(if $(RETRAIN),--train) \
+	  $(if $(JOBS),--jobs '$(JOBS)')) $(if $(QUIET),--quiet)
 	@$(if $(PAPER_CHANGES),,$(RUN) report --profile '$(PROFILE)' | tail -n 6)
 
 results: env ## Train what is missing of the sweep and print its headline table

@@ -1,4 +1,4 @@
-"""Commands that train, and that draw and tell from what was trained: train, sweep, figures, status, setting, study."""
+"""Commands that train, and that draw and tell from what was trained: from train and sweep to status and study."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,8 @@ from robustdl_lib.formats import resolve_device
 from robustdl_lib.options import checkpoint_option, config_options, setting_options
 from robustdl_lib.registry import FIGURES, STUDIES, SWEEPS
 
+NAMED = 6
+"""Settings that a note on missing runs names."""
 EPOCH_LINE = "epoch {epoch:3d}  loss {train_loss:8.4f}  test {test_acc:6.1%}  wrong labels fitted {fit_wrong:6.1%}"
 
 
@@ -104,8 +106,10 @@ def figures(shelf: str, into: str, partial: bool, only: str, quiet: bool, **opti
     configs, place = sweeps.plan("figures", setting), paths.shelf(shelf, setting.home)
     folder, runs = _figures_folder(into or shelf) / setting.slug, sweeps.found(configs, [place])
     _require_runs(runs, configs, place, shelf, partial=partial)
+    paths.require_writable(folder)
     for figure in console.track(wanted, "drawing", quiet=quiet):
-        draw(figure, runs, folder, _note(setting.profile, setting.config()))
+        papers_of = shelf if setting.profile in PAPER else "reference"
+        draw(figure, runs, folder, _note(setting.profile, setting.config()), papers_of)
     if not quiet:
         _print_comparison(runs, configs, setting.home, shelf)
     click.echo(f"{len(wanted)} figures: {folder}")
@@ -113,12 +117,16 @@ def figures(shelf: str, into: str, partial: bool, only: str, quiet: bool, **opti
 
 @click.command(short_help="The papers' own setting: draw its figures.")
 @click.option("--profile", default="paper", show_default=True, help=f"One of {', '.join(PAPER)}.")
-@click.option("--train", is_flag=True, help="Train what lacks first, which needs a GPU.")
-@click.option("--jobs", type=int, default=None, help="Runs at a time (default: up to eight on a GPU).")
+@click.option("--dataset", default="", help="Draw this half alone: cifar10 or cifar100.")
+@click.option("--noise", default="", help="Draw this noise alone, such as human:worst.")
+@click.option("--train", is_flag=True, help="Train what lacks of all first, which needs a GPU.")
+@click.option("--jobs", type=click.IntRange(1), default=None, help="Runs at a time (default: up to eight on a GPU).")
 @click.option("--into", default="runs", show_default=True, help="Whose figures, and where --train puts its rows.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
 @click.option("--quiet", is_flag=True, help="Print only where the figures are.")
-def papers(profile: str, train: bool, jobs: int | None, into: str, device: str, quiet: bool) -> None:
+def papers(
+    profile: str, dataset: str, noise: str, train: bool, jobs: int | None, into: str, device: str, quiet: bool
+) -> None:
     """Draw the figures of the papers' own data and networks, from the committed rows or, with --train, from new ones.
 
     The sweeps are trained in the order of their weight (docs/PAPERS.md). Stop it at any time: each run is kept when it
@@ -126,32 +134,34 @@ def papers(profile: str, train: bool, jobs: int | None, into: str, device: str, 
 
     \b
     Examples:
-      robustdl papers
+      robustdl papers --noise human:worst
       robustdl papers --profile paper-short --train --jobs 8
     """
-    root = _figures_folder(into)
+    plans, pictures = _papers.plans(profile, device), _papers.pictures(profile, dataset, noise)
+    root, failures = _figures_folder(into), []
     paths.require_writable(root)
-    if train:
-        for name, setting in _papers.plans(profile, device):
+    for name, setting in plans if train else []:
+        try:
             sweeps.run(name, profile, jobs, shelf=into, into=into, quiet=quiet, **setting.changes())
+        except sweeps.SweepFailed as error:  # a run that cannot be had keeps no other sweep from its turn
+            failures.append(f"{name}: {error}")
     shelf = into if train else "reference"
     place = paths.shelf(shelf, profile)
-    there = {name: (configs, sweeps.found(configs, [place])) for name, configs in _papers.pictures(profile).items()}
-    if not any(runs for _, runs in there.values()):
-        raise ConfigError(
-            f"there is no run of the profile {profile} in {place}: make figures PROFILE={profile} RETRAIN=1 makes "
-            f"them, on a GPU"
-        )
-    for name, (configs, runs) in there.items():
-        if not runs:
-            click.echo(f"note: {name} has no run in {place}", err=True)
-            continue
+    there = {name: (configs, sweeps.found(configs, [place])) for name, configs in pictures.items()}
+    drawn = {name: found for name, found in there.items() if any(run.config.noise != "none" for run in found[1])}
+    if not drawn and not failures:
+        what = f"the profile {profile}" + " in this setting" * bool(dataset or noise)
+        raise ConfigError(f"there is no run of {what} in {place}: make figures PROFILE={profile} RETRAIN=1 makes them")
+    if lacking := [name for name in there if name not in drawn]:
+        click.echo(f"note: no run in {place} of {', '.join(lacking)}", err=True)
+    for name, (configs, runs) in drawn.items():
         _require_runs(runs, configs, place, shelf, partial=True)
-        folder = root / name
         wanted = [figure for figure in _shown(profile) if _of_runs(figure) or name == profile]
         for figure in console.track(wanted, "drawing", quiet=quiet):
-            draw(figure, runs, folder, _note(profile, runs[0].config), shelf)
-        click.echo(f"{len(wanted)} figures: {folder}")
+            draw(figure, runs, root / name, _note(profile, runs[0].config), shelf)
+        click.echo(f"{len(wanted)} figures: {root / name}")
+    if failures:
+        raise sweeps.SweepFailed(failures[0])
 
 
 @click.command(short_help="Say what is there, what lacks, and how long it will take.")
@@ -235,8 +245,11 @@ def draw(figure: str, runs: list[store.Run], folder: Path, note: str = "", shelf
     meta = FIGURES.entry(figure).meta
     wanted = meta["rows"]
     if papers_of := meta.get("papers"):
-        found = [run for group in papers_of(shelf).values() for run in group]
-        plots.save(figure, wanted(shelf), folder, store.sources(found) if found else store.code_version())
+        groups = papers_of(shelf)
+        found = [run for group in groups.values() for run in group]
+        shortened = f"Ours of the profile {PAPER[1]} where there is no whole run." if groups[PAPER[1]] else ""
+        origin = store.sources(found) if found else store.code_version()
+        plots.save(figure, wanted(shelf), folder, origin, shortened)
     elif callable(wanted):
         plots.save(figure, wanted(), folder, store.code_version())
     elif wanted == "runs":
@@ -280,10 +293,15 @@ def _require_runs(runs: list[store.Run], configs: list[RunConfig], place: Path, 
     if shelf == "reference" and not place.is_dir():
         paths.require_checkout("the committed reference lies")
     count = f"{len(missing)} of {len(configs)} runs are not in {place}"
-    if not partial or not runs:
-        raise ConfigError(f"{count}: train them first, by the command sweep figures")
-    lacking = dict.fromkeys(f"{cfg.method} seed {cfg.seed}" for cfg in missing)
-    click.echo(f"note: {count}: {', '.join(lacking)}", err=True)
+    if not partial or all(run.config.noise == "none" for run in runs):
+        into = " --into reference" * (shelf == "reference")
+        raise ConfigError(f"{count}: train them first, by the command sweep figures{into}")
+    seeds: dict[str, list[str]] = {}
+    for cfg in missing:
+        seeds.setdefault(f"{cfg.method} on {cfg.noise}", []).append(str(cfg.seed))
+    words = [f"{name}, seed {' '.join(found)}" for name, found in seeds.items()]
+    more = f"; and {len(words) - NAMED} more" if len(words) > NAMED else ""
+    click.echo(f"note: {count}: {'; '.join(words[:NAMED])}{more}", err=True)
 
 
 def _numbers(name: str, text: str) -> list[int] | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from robustdl_lib import sweeps
-from robustdl_lib.config import PAPER, ConfigError, RunConfig
+from robustdl_lib.config import PAPER, SPECS, ConfigError, RunConfig
 from robustdl_lib.registry import SWEEPS
 from robustdl_lib.settings import MODIFICATION, WEIGHTING, Setting
 
@@ -118,21 +118,31 @@ def plans(profile: str, device: str = "auto") -> list[tuple[str, Setting]]:
     return [(name, Setting(profile, noise or None, dataset=dataset, device=device)) for name, dataset, noise in ORDER]
 
 
-def pictures(profile: str) -> dict[str, list[RunConfig]]:
+def pictures(profile: str, dataset: str = "", noise: str = "") -> dict[str, list[RunConfig]]:
     """Return what is drawn of a papers' profile: a folder's name, and the runs of one noise that its figures show.
+
+    With a data set or a noise those of it alone; raises ConfigError where the profile has none.
 
     The profile's own setting has the profile's name. Each folder has cross entropy on clean labels besides.
     """
     found: dict[str, list[RunConfig]] = {}
     for name, setting in plans(profile):
         planned = [] if SWEEPS.entry(name).meta.get("apart") else sweeps.plan(name, setting)
-        for noise in dict.fromkeys(cfg.noise for cfg in planned if cfg.noise != "none"):
-            if name == "paper_rates" and noise == setting.config().noise:
+        for one in dict.fromkeys(cfg.noise for cfg in planned if cfg.noise != "none"):
+            if name == "paper_rates" and one == setting.config().noise:
                 continue  # the figures' own: a DM of each mode would crowd them
-            folder = _folder(replace(setting, noise=noise)) + "_parts" * (name == "paper_parts")
-            shown = [cfg for cfg in planned if cfg.noise == noise] + setting.configs(["cce"], noise="none")
+            folder = _folder(replace(setting, noise=one)) + "_parts" * (name == "paper_parts")
+            shown = [cfg for cfg in planned if cfg.noise == one] + setting.configs(["cce"], noise="none")
             found[folder] = list(dict.fromkeys(found.get(folder, []) + shown))
-    return found
+    wanted = {name: str(SPECS[name].parse(said)) for name, said in (("dataset", dataset), ("noise", noise)) if said}
+    chosen = {
+        folder: configs
+        for folder, configs in found.items()
+        if all(getattr(configs[0], name) == value for name, value in wanted.items())
+    }
+    if not chosen:
+        raise ConfigError(f"the profile {profile} has no {' with '.join(wanted.values())}: there is {', '.join(found)}")
+    return chosen
 
 
 def _folder(setting: Setting) -> str:

@@ -32,6 +32,8 @@ PANELS = {
 }
 """The panels of accuracies: data set, noise, methods, title."""
 MODE = "mode"
+MARKS = dict(zip(counterparts.HOMES, ("o", "s"), strict=True))
+"""The marker of ours, by profile."""
 LR = 0.1
 """The rate of all these tables; DM's Table 7 has another and is left out."""
 
@@ -138,37 +140,33 @@ def _accuracies(ax: Axes, rows: pd.DataFrame, methods: tuple[str, ...]) -> None:
     ends = []
     ax.set(xlabel="noise rate", ylabel="test accuracy after the last epoch (%)")
     low, high = rows["value"].min(), rows["value"].max()
-    ax.set_ylim(low - 0.35 * (high - low), high + 0.08 * (high - low))
+    ax.set_ylim(max(-2.0, low - 0.35 * (high - low)), high + 0.08 * (high - low))
     for method in methods:
-        look = style(method)
-        for who, line in rows[rows["method"] == method].groupby("who", sort=False):
-            said: dict[str, Any] = {"gid": f"{method}/{who}", "markersize": 6}
-            if who == "published":
-                ax.plot(
-                    line["rate"],
-                    line["value"],
-                    **{**look.dot(hollow=True, **said), "linestyle": DASHED, "linewidth": 1},
-                )
-            else:
-                shown = {**look.dot(**said), "linestyle": "-", "linewidth": 1.8, "capsize": 3}
-                ax.errorbar(line["rate"], line["value"], yerr=line["spread"].fillna(0.0), **shown)
-        shown = rows[rows["method"] == method]
-        last = shown[shown["who"] == ("ours" if (shown["who"] == "ours").any() else "published")].tail(1)
-        ends += [
-            (METHODS.parse(method).entry.label, row["rate"], row["value"], look.color)
-            for row in last.to_dict("records")
-        ]
+        look, shown = style(method), rows[rows["method"] == method].sort_values("who", ascending=False)
+        for who, line in shown.groupby("who", sort=False):
+            _line(ax, line, look, f"{method}/{who}", ours=who == "ours")
+        right = shown[shown["rate"] == shown["rate"].max()].sort_values("who").head(1)  # ours, where they reach there
+        label = METHODS.parse(method).entry.label
+        ends += [(label, row["rate"], row["value"], look.color) for row in right.to_dict("records")]
     end_labels(ax, ends, height=3.6)
     key(ax, _handles(rows), loc="lower left", fontsize=8)
 
 
+def _line(ax: Axes, line: pd.DataFrame, look: Style, gid: str, *, ours: bool, **more: Any) -> None:
+    """Draw published points hollow and dashed; ours filled, with their spread, a marker a profile."""
+    if not ours:
+        dots = look.dot(hollow=True, markersize=6, gid=gid)
+        ax.plot(line["rate"], line["value"], **{**dots, "linestyle": DASHED, "linewidth": 1, **more})
+        return
+    ax.plot(line["rate"], line["value"], color=look.color, linewidth=1.8, gid=gid, **more)
+    for home, points in line.groupby("profile"):
+        dots = look.dot(marker=MARKS[str(home)], markersize=6, capsize=3, gid=f"{gid}/{home}")
+        ax.errorbar(points["rate"], points["value"], yerr=points["spread"], **dots)
+
+
 def _mode(ax: Axes, rows: pd.DataFrame) -> None:
     for who, line in rows.groupby("who", sort=False):
-        hollow = who == "published"
-        look = style("dm").dot(hollow=hollow, markersize=7, gid=f"mode/{who}")
-        ax.plot(
-            line["rate"], line["value"], **{**look, "linestyle": DASHED if hollow else "-", "drawstyle": "steps-mid"}
-        )
+        _line(ax, line, style("dm"), f"mode/{who}", ours=who == "ours", drawstyle="steps-mid")
     ax.set(xlabel="noise rate", ylabel="emphasis mode $\\psi$ of the DM that ends best", ylim=(-0.05, 0.95))
     ax.set_yticks([0, 1 / 3, 1 / 2, 2 / 3], ["0", "1/3", "1/2", "2/3"])
     ax.set_title("CIFAR-10: the best mode", fontsize=10, fontweight="bold", loc="left")
@@ -179,7 +177,8 @@ def _mode(ax: Axes, rows: pd.DataFrame) -> None:
 def _handles(rows: pd.DataFrame) -> list[tuple[str, Any]]:
     """Return what the marks of a panel mean: published, ours with the profile where it is not the papers' whole one."""
     handles = [sample("published", **{**Style(INK).dot(hollow=True), "linestyle": DASHED})]
-    homes = rows.loc[rows["who"] == "ours", "profile"].unique()
-    words = "ours, sd over seeds" + "".join(f", profile {home}" for home in homes if home != counterparts.HOMES[0])
-    ours = [sample(words, **{**Style(INK).dot(), "linestyle": "-"})]
-    return handles + (ours if len(homes) else [sample("ours: no run yet", linestyle="")])
+    homes = [home for home in MARKS if home in set(rows.loc[rows["who"] == "ours", "profile"])]
+    for home in homes:
+        words = "ours, sd over seeds" + (f", {home}" if home != counterparts.HOMES[0] else "")
+        handles.append(sample(words, **{**Style(INK).dot(marker=MARKS[home]), "linestyle": "-"}))
+    return handles if homes else [*handles, sample("ours: no run yet", linestyle="")]

@@ -1,7 +1,9 @@
 """The papers' own setting: its protocols, its sweeps and their order, and what is drawn with and without rows."""
 
 import re
+import shlex
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -222,10 +224,64 @@ def test_rows_that_lack_are_named_and_the_others_drawn(tiny: None, run: Any, pla
     code, out, err = run("papers", "--profile", "paper-short", "--quiet")
     assert code == 0
     assert "2 of 3 runs are not in" in err
-    assert "dm seed 0" in err
+    assert err.endswith(": dm on symmetric:0.4, seed 0; cce on none, seed 0\n")
     metas = [cli.FIGURES.entry(name).meta for name in cli.FIGURES]
     drawn = sum(not callable(meta["rows"]) or bool(meta.get("papers")) for meta in metas)
     assert out == f"{drawn} figures: {places / 'figures' / 'paper-short'}\n"
+
+
+def test_clean_runs_alone_are_nothing_to_draw(tiny: None, run: Any) -> None:
+    where: dict[str, Any] = {"shelf": "reference", "into": "reference", "quiet": True, "device": "cpu"}
+    sweeps.run("figures", "paper-short", 1, noise="none", methods=["cce"], **where)
+    code, out, err = run("papers", "--profile", "paper-short", "--quiet")
+    assert (code, out) == (1, "")
+    assert "no run of the profile paper-short" in err
+    code, _, err = run("figures", "--profile", "paper-short", "--shelf", "reference", "--partial")
+    assert code == 1
+    assert "train them first, by the command sweep figures --into reference" in err
+
+
+def test_a_run_that_fails_keeps_no_other_sweep_from_its_turn(tiny: None, run: Any, monkeypatch: Any) -> None:
+    whole, asked = sweeps.run, []
+
+    def failing(name: str, *words: Any, **more: Any) -> pd.DataFrame:
+        asked.append(name)
+        if name == "figures":
+            raise sweeps.SweepFailed("the loss is not finite")
+        return whole(name, *words, **more)
+
+    monkeypatch.setattr(sweeps, "run", failing)
+    code, _, err = run("papers", "--profile", "paper-short", "--train", "--device", "cpu", "--quiet")
+    assert asked == ["figures", "dm_table_7"]
+    assert code == 1
+    assert err.endswith("error: figures: the loss is not finite\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--noise", "human:wrst"], "'wrst'"),
+        (["--noise", "instance:0.3"], "the profile paper has no instance:0.3"),
+        (["--dataset", "digits"], "the profile paper has no digits"),
+        (["--device", "gpu"], "'gpu'"),
+        (["--noise", "human:worst"], "no run of the profile paper in this setting"),
+    ],
+)
+def test_what_the_profile_does_not_have_is_said(words: list[str], said: str, run: Any) -> None:
+    code, out, err = run("papers", *words)
+    assert (code, out) == (1, "")
+    assert said in err
+    assert run("papers", "--jobs", "-3")[0] == 2
+
+
+def test_the_commands_of_the_page_are_taken_as_they_stand() -> None:
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+    library = [line.partition("robustdl_lib ")[2].partition("#")[0] for line in lines if "-m robustdl_lib " in line]
+    assert len(library) >= 3
+    for name, *rest in map(shlex.split, library):
+        assert cli.app.commands[name].make_context(name, list(rest))
+    for line in (line.partition("#")[0] for line in lines if line.startswith("make ")):
+        assert subprocess.run([*shlex.split(line), "-n", "-o", "env"], cwd=ROOT, capture_output=True).returncode == 0
 
 
 def test_committed_rows_are_small_and_say_where_they_come_from() -> None:

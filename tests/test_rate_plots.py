@@ -55,9 +55,22 @@ def test_a_short_run_gives_way_to_a_whole_one_and_is_named_where_it_stands_alone
     kept(0.55, home="paper-short")
     assert ours("weighting", "cce").loc[0.4, "profile"] == "paper-short"
     words = [t.get_text() for t in FIGURES["accuracy_by_rate"](rate_plots.rate_rows()).axes[0].get_legend().get_texts()]
-    assert words[1] == "ours, sd over seeds, profile paper-short"
+    assert words[1] == "ours, sd over seeds, paper-short"
     kept(0.61)
     assert ours("weighting", "cce").loc[0.4, "value"] == pytest.approx(61.0)
+
+
+def test_each_point_says_which_profile_it_is_of() -> None:
+    kept(0.55, home="paper-short", noise="symmetric:0.2")
+    kept(0.61)
+    chart = FIGURES["accuracy_by_rate"](rate_plots.rate_rows())
+    words = [text.get_text() for text in chart.axes[0].get_legend().get_texts()]
+    assert words == ["published", "ours, sd over seeds", "ours, sd over seeds, paper-short"]
+    marks = {mark: rate_plots.MARKS[home] for mark, home in ((0.4, "paper"), (0.2, "paper-short"))}
+    filled = [
+        line for line in chart.axes[0].lines if line.get_marker() in "os" and line.get_markerfacecolor() != "white"
+    ]
+    assert {float(line.get_xdata()[0]): line.get_marker() for line in filled} == marks
 
 
 @pytest.mark.parametrize(
