@@ -14,7 +14,7 @@ import torch
 from conftest import one_sentence, smoke
 from torch import Tensor
 
-from robustdl_lib import checkpoints, data, losses, memories, paths, store, sweeps, train
+from robustdl_lib import checkpoints, data, losses, memories, paths, processes, store, sweeps, train
 from robustdl_lib.checkpoints import Checkpoint
 from robustdl_lib.config import ConfigError, RunConfig
 from robustdl_lib.memories import Beginning
@@ -301,6 +301,25 @@ def test_a_checkpoint_that_cannot_be_written_costs_a_warning_and_no_step(
     assert seen == [1, 2, 3]
     assert not list(path.parent.glob(".part-*")) + list(path.parent.glob(".checkpoint-*"))
     same_bits(trained, train.fit(small(), data.load(small())))
+
+
+def test_a_run_beside_others_that_is_interrupted_keeps_the_epoch_at_hand(path: Path) -> None:
+    """However young the last checkpoint is; the run goes on from there to the bits that it would have had."""
+    cfg, seen, loaded = small(), [], data.load(small())
+
+    def run(every: float) -> train.Trained:
+        def on_epoch(row: dict[str, float]) -> None:
+            seen.append(row["epoch"])
+            processes.STOPPING.set()  # as an interrupt of the sweep does
+
+        return train.fit(cfg, loaded, on_epoch, checkpoint=Checkpoint(path, ORIGIN, every))
+
+    with pytest.raises(processes.Stopped):
+        next(processes.beside(run, [(1e6,)], 1))
+    assert seen == [1]
+    resumed, rest = go_on(cfg, path)
+    assert rest == [2, 3]
+    same_bits(train.fit(cfg, loaded), resumed)
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan")])
