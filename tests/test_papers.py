@@ -141,7 +141,7 @@ def test_the_page_counts_the_runs_of_each_sweep() -> None:
         seen |= fresh
         assert told.pop((name, str(setting.dataset))) == len(fresh)
     assert not told
-    assert f"{len(seen)} runs" in PAGE
+    assert all(f"{len(seen)} runs" in text for text in (PAGE, (ROOT / "README.md").read_text()))
 
 
 def test_each_picture_shows_one_noise_and_the_clean_reference() -> None:
