@@ -151,7 +151,7 @@ def papers(
     drawn = {name: found for name, found in there.items() if any(run.config.noise != "none" for run in found[1])}
     if not drawn and not failures:
         what = f"the profile {profile}" + " in this setting" * bool(dataset or noise)
-        raise ConfigError(f"there is no run of {what} in {place}: make figures PROFILE={profile} RETRAIN=1 makes them")
+        raise ConfigError(f"there is no run of {what} in {place}: RETRAIN=1 makes them, on a GPU")
     if lacking := [name for name in there if name not in drawn]:
         click.echo(f"note: no run in {place} of {', '.join(lacking)}", err=True)
     for name, (configs, runs) in drawn.items():
