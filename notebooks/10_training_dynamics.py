@@ -93,11 +93,8 @@ if known:
 # %%
 if five:
     side = dynamics.side_by_side(noisy)
-    flat = side.swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=True)[list(dynamics.MEASURED)]
-    print(flat.rename(index=lambda spec: METHODS.parse(spec).entry.label).round(1).T.to_string())
     order = dynamics.orders(side)
-    print("\nrank correlation with the published order, over methods")
-    print(order.round(1).to_string())
+    print(dynamics.told(side))
 
 # %% [markdown]
 # Five of the six orders agree nearly perfectly. The sixth, the fit of the clean subset, does not (in our rows all five are
@@ -130,11 +127,8 @@ dynamics_plots.dynamics(asymmetric)
 # %%
 if len(dynamics.of_the_talk(asymmetric["method"])) > 2:
     talk = dynamics.side_by_side(asymmetric)
-    flat = talk.swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=True)[list(dynamics.MEASURED)]
-    print(flat.rename(index=lambda spec: METHODS.parse(spec).entry.label).round(1).T.to_string())
     agreed = dynamics.orders(talk)
-    print("\nrank correlation with the published order, over methods")
-    print(agreed.round(1).to_string())
+    print(dynamics.told(talk))
 
 # %% [markdown]
 # **Slide 38 comes out**, for CCE, Boot-soft and ProSelfLC nearly in its values: CP and LS end unsure, they sure, of wrong

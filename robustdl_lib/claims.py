@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from robustdl_lib import gradients, paths, published, store, summary, verdicts
-from robustdl_lib.config import PAPER, PROTOCOLS, ConfigError, RunConfig, profile_config
+from robustdl_lib.config import PAPER, PROTOCOLS, ConfigError, profile_config
 from robustdl_lib.registry import DATASETS, METHODS, NOISES, first_error
 
 FILE = Path(__file__).parent / "claims.csv"
@@ -29,7 +29,7 @@ LARGEST = "symmetric:0.8"
 """The largest rate of those sweeps."""
 RISE = "mode_rise"
 """The quantity of a claim about a sweep over noise rates, which :func:`rising` tests."""
-APART = ("noise", "method", "seed", "noise_seed", "device")
+APART = {"noise", "method", "seed", "noise_seed", "device"}
 """Fields in which the runs of one profile may differ and still be told of together; both seeds are one number."""
 Quantity = Literal[
     "last",
@@ -122,8 +122,12 @@ def profile_rows(shelf: str, profile: str = "quick") -> pd.DataFrame:
     """
     own = profile_config(profile)
     others = [profile_config(profile, dataset=dataset) for name, dataset in PROTOCOLS if name == profile]
-    plain, kept = [_but_for(cfg) for cfg in (own, *others)], store.all_runs(paths.shelf(shelf, profile))
-    runs = [run for run in kept if _but_for(run.config) in plain and run.config.seed == run.config.noise_seed]
+    runs = [
+        run
+        for run in store.all_runs(paths.shelf(shelf, profile))
+        if any(run.config.differs(plain) <= APART for plain in (own, *others))
+        and run.config.seed == run.config.noise_seed
+    ]
     return pd.concat([run.frame() for run in runs], ignore_index=True) if runs else store.no_rows()
 
 
@@ -189,10 +193,6 @@ def exact() -> pd.DataFrame:
 @cache
 def _own() -> tuple[Claim, ...]:
     return tuple(read())
-
-
-def _but_for(cfg: RunConfig) -> dict[str, Any]:
-    return cfg.model_dump(exclude=set(APART))
 
 
 def _has(dataset: str, noise: str) -> bool:

@@ -108,8 +108,8 @@ def figures(shelf: str, into: str, partial: bool, only: str, quiet: bool, **opti
     _require_runs(runs, configs, place, shelf, partial=partial)
     paths.require_writable(folder)
     for figure in console.track(wanted, "drawing", quiet=quiet):
-        papers_of = shelf if setting.profile in PAPER else "reference"
-        draw(figure, runs, folder, _note(setting.profile, setting.config()), papers_of)
+        papers_shelf = shelf if setting.profile in PAPER else "reference"
+        draw(figure, runs, folder, _note(setting.profile, setting.config()), papers_shelf)
     if not quiet:
         _print_comparison(runs, configs, setting.home, shelf)
     click.echo(f"{len(wanted)} figures: {folder}")
@@ -280,9 +280,9 @@ def _of_runs(figure: str) -> bool:
 
 def _shown(profile: str) -> list[str]:
     """Return the figures of a profile: all; of the papers' those of runs, and those of published numbers."""
-    entries = {name: FIGURES.entry(name).meta for name in FIGURES}
-    chosen = [name for name, meta in entries.items() if not callable(meta["rows"]) or meta.get("papers")]
-    return chosen if profile in PAPER else list(entries)
+    if profile not in PAPER:
+        return list(FIGURES)
+    return [name for name in FIGURES if _of_runs(name) or FIGURES.entry(name).meta.get("papers")]
 
 
 def _require_runs(runs: list[store.Run], configs: list[RunConfig], place: Path, shelf: str, *, partial: bool) -> None:

@@ -86,6 +86,10 @@ class RunConfig(BaseModel):
         """The first 16 hexadecimal digits of the SHA-256 of :meth:`canonical_json`."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:16]
 
+    def differs(self, other: "RunConfig") -> set[str]:
+        """Return the names of the fields in which two configurations differ."""
+        return {name for name in type(self).model_fields if getattr(self, name) != getattr(other, name)}
+
     def replace(self, **changes: Any) -> "RunConfig":
         """Return a copy with ``changes``, checked like a new one."""
         return type(self)(**{**self.model_dump(), **changes})

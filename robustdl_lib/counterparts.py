@@ -22,7 +22,7 @@ Folders named after them, such as paper_dm_table_7, count too.
 """
 READ_OFF = 0.08
 """How far a share may lie from one that was read off a figure: as far as it may be misread, and runs differ."""
-APART = ("noise", "method", "seed", "noise_seed", "lr", "device")
+APART = {"noise", "method", "seed", "noise_seed", "lr", "device"}
 """Fields in which a run that is compared may differ from its profile's protocol; DM's Table 7 has a rate of its own."""
 LEAST_MODES = 3
 """Emphasis modes that must have been tried under a noise before one is called the best."""
@@ -162,8 +162,7 @@ def _folders(shelf: str, home: str) -> list[Path]:
 
 def _as_published(cfg: RunConfig, home: str) -> bool:
     """Return whether a run keeps to the protocol of its profile and data set, so that it is no trial of another one."""
-    plain = profile_config(home, dataset=cfg.dataset)
-    return cfg.model_dump(exclude=set(APART)) == plain.model_dump(exclude=set(APART))
+    return cfg.differs(profile_config(home, dataset=cfg.dataset)) <= APART
 
 
 def _protocol(row: pd.Series) -> str:

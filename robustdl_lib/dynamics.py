@@ -52,6 +52,13 @@ def side_by_side(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat({"here": here.loc[specs], "published": theirs}, axis=1)
 
 
+def told(side: pd.DataFrame) -> str:
+    """Return a table of :func:`side_by_side` as text, what is measured above what was published, and :func:`orders`."""
+    flat = side.swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=True)[list(MEASURED)]
+    table = flat.rename(index=lambda spec: METHODS.parse(spec).entry.label).round(1).T.to_string()
+    return f"{table}\n\nrank correlation with the published order, over methods\n{orders(side).round(1).to_string()}"
+
+
 def orders(side: pd.DataFrame) -> pd.Series:
     """Return Spearman's rank correlation over the methods between here and published, by what is measured.
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from robustdl_lib import counterparts, published
+from robustdl_lib.dynamics import TALK
 from robustdl_lib.frames import require
 from robustdl_lib.registry import FIGURES, METHODS, NOISES
 from robustdl_lib.settings import MODIFICATION, WEIGHTING
@@ -17,18 +18,8 @@ from robustdl_lib.style import DASHED, INK, Style, canvas, end_labels, key, samp
 COLUMNS = ("panel", "method", "rate", "who", "value", "spread", "seeds", "profile")
 PANELS = {
     "weighting": ("cifar10", "symmetric", ("cce", "gce", "dm", "proselflc"), "CIFAR-10, ResNet-56, symmetric"),
-    "modification": (
-        "cifar100",
-        "symmetric",
-        ("cce", "ls", "cp", "boot_soft", "proselflc"),
-        "CIFAR-100, ResNet-44, symmetric",
-    ),
-    "pairs": (
-        "cifar100",
-        "asymmetric_pairs",
-        ("cce", "ls", "cp", "boot_soft", "proselflc"),
-        "CIFAR-100, ResNet-44, in pairs",
-    ),
+    "modification": ("cifar100", "symmetric", TALK, "CIFAR-100, ResNet-44, symmetric"),
+    "pairs": ("cifar100", "asymmetric_pairs", TALK, "CIFAR-100, ResNet-44, in pairs"),
 }
 """The panels of accuracies: data set, noise, methods, title."""
 MODE = "mode"
@@ -142,7 +133,7 @@ def _accuracies(ax: Axes, rows: pd.DataFrame, methods: tuple[str, ...]) -> None:
     low, high = rows["value"].min(), rows["value"].max()
     ax.set_ylim(max(-2.0, low - 0.35 * (high - low)), high + 0.08 * (high - low))
     for method in methods:
-        look, shown = style(method), rows[rows["method"] == method].sort_values("who", ascending=False)
+        look, shown = style(method), rows[rows["method"] == method].sort_values("who", ascending=False, kind="stable")
         for who, line in shown.groupby("who", sort=False):
             _line(ax, line, look, f"{method}/{who}", ours=who == "ours")
         right = shown[shown["rate"] == shown["rate"].max()].sort_values("who").head(1)  # ours, where they reach there

@@ -55,6 +55,11 @@ def test_every_profile_is_a_configuration_that_can_be_changed(profile: str) -> N
     assert profile_config(profile).replace(epochs=3) == profile_config(profile, epochs=3)
 
 
+def test_configurations_differ_in_the_fields_that_are_not_equal() -> None:
+    assert RunConfig().differs(RunConfig(lr=0.01, device="cpu", method="cce")) == {"lr", "device"}
+    assert RunConfig().differs(RunConfig()) == set()
+
+
 def test_a_run_id_is_pinned_so_that_what_was_trained_is_found_again() -> None:
     assert RunConfig().run_id == "44136fa355b3678a"
     changed = RunConfig(method="dm:beta=16,lam=1", noise="none", epochs=50, seed=2, noise_seed=2)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from robustdl_lib import dynamics, targets
+from robustdl_lib import dynamics, overview, targets
 
 
 def learner(top: float, classes: int = 10) -> list[float]:
@@ -100,6 +100,15 @@ def test_here_and_published_stand_side_by_side_and_orders_are_compared():
     assert order["corrected"] == pytest.approx(1.0)
     assert order["fit_wrong"] == pytest.approx(-1.0)
     assert dynamics.orders(side.iloc[:2]).isna().all()
+
+
+def test_what_stands_side_by_side_is_told_measure_by_measure_and_then_in_orders():
+    side = dynamics.side_by_side(overview.held("talk_noise"))
+    told = dynamics.told(side).splitlines()
+    assert told[0].split() == ["CCE", "LS", "CP", "Boot-soft", "ProSelfLC"]
+    assert told[1].split()[:2] == ["clean_acc", "here"]
+    assert told[2].split() == ["published", "94.0", "93.3", "92.0", "93.5", "89.4"]
+    assert told[-1].split() == ["entropy_wrong", f"{dynamics.orders(side)['entropy_wrong']:.1f}"]
 
 
 def test_what_is_memorised_when():

@@ -61,8 +61,7 @@ def test_a_protocol_is_of_a_profile_and_gives_way_to_what_is_said() -> None:
 
 def test_every_setting_that_is_planned_is_the_protocol_of_its_data_but_for_the_rate_of_table_7() -> None:
     for cfg in all_configs():
-        plain = profile_config("paper", dataset=cfg.dataset)
-        changed = {name for name, value in cfg.model_dump().items() if value != plain.model_dump()[name]}
+        changed = cfg.differs(profile_config("paper", dataset=cfg.dataset))
         assert changed <= {"noise", "method", "seed", "noise_seed"} | ({"lr"} if cfg.lr == 0.01 else set())
 
 
