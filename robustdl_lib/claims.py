@@ -2,7 +2,7 @@
 
 The claims are rows of ``claims.csv``. Each is a number a seed that should be more than ``least``: a quantity of the
 method ``first``, less that of ``second`` where there is one. Both share the seed's noise, order and split, so they are
-subtracted seed by seed. What was published is of another data set and network: compare signs, not sizes.
+subtracted seed by seed. What was published is of the papers' data and networks: elsewhere compare signs, not sizes.
 """
 
 from functools import cache

@@ -191,7 +191,7 @@ def _number(value: float, digits: int, signed: str) -> str:
 def _facts(rows: pd.DataFrame, profile: str, shelf: str) -> dict[str, str]:
     here = int((rows["here"].notna() & (rows["part"] != "exact")).sum())
     return {
-        "profile": f"{profile}: claims and reference are of this profile; published numbers are met by the profile "
+        "profile": f"{profile}: claims and reference are of this profile; published numbers are met by rows of "
         f"{', '.join(counterparts.HOMES)} alone",
         "this machine": "left out" if shelf == "reference" else f"rows for {here} lines",
         "published numbers": f"{int((rows['part'] == 'number').sum())} from "
