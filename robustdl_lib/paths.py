@@ -110,12 +110,15 @@ def require_writable(folder: Path) -> None:
 
 
 def _alive(pid: int) -> bool:
+    """Return whether a process runs; one that has ended is only a name until its parent asks how, if it ever does."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
+    with contextlib.suppress(OSError):  # a system without /proc
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] not in ("Z", "X")
     return True
 
 

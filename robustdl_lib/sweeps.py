@@ -191,6 +191,8 @@ def train_all(
             failures.append("a training process was killed")
         except (cluster.ClusterLost, workers.WorkerRefused) as error:
             failures.insert(0, str(error))
+        finally:
+            store.clear_leftovers(shelf)  # a killed sweep's workers may have been at work when this one began
     if failures:
         kept = "what was finished is kept, and the same command trains only the rest"
         raise SweepFailed(f"the sweep is not complete: {failures[0]}; {kept}")

@@ -62,6 +62,24 @@ def kill_parent() -> None:
     time.sleep(60)  # what watches the parent ends this process long before
 
 
+def kill_parent_in_mid_write() -> None:
+    """Let the second process that comes here hang in its next checkpoint, and the first then kill the parent."""
+    try:
+        (paths.results() / "killer").touch(exist_ok=False)
+    except FileExistsError:
+        os.fsync = hang
+        return
+    deadline = time.monotonic() + 60
+    while not (paths.results() / "hanging").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    kill_parent()
+
+
+def hang(file: int) -> None:
+    (paths.results() / "hanging").touch()
+    time.sleep(60)
+
+
 def fill_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
 
@@ -115,7 +133,13 @@ def lose_rights() -> None:
         os.setuid(65534)
 
 
-AT_A_STEP = {"worker": die, "parent": kill_parent, "disk": fill_disk, "one of two": die}
+AT_A_STEP = {
+    "worker": die,
+    "parent": kill_parent,
+    "parent in mid-write": kill_parent_in_mid_write,
+    "disk": fill_disk,
+    "one of two": die,
+}
 AT_THE_START = {
     "checkpoint": die_at_the_second_checkpoint,
     "last file": die_at_the_last_file,

@@ -133,6 +133,16 @@ def test_a_parent_that_is_killed_takes_its_workers_along_and_nothing_else(unhit:
     assert steps() == WHOLE + LOST
 
 
+def test_what_a_worker_was_writing_as_its_parent_was_killed_is_cleared_by_a_sweep_that_began_before_it_ended(
+    unhit: dict[int, store.Run],
+) -> None:
+    code, _ = start("parent in mid-write", jobs=2, seeds=(0, 1)).outcome()
+    assert code == -signal.SIGKILL
+    assert (paths.results() / "hanging").exists()
+    complete(unhit, seeds=(0, 1))
+    assert steps() == 2 * WHOLE + LOST + faults.STEPS
+
+
 def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(unhit: dict[int, store.Run]) -> None:
     code, _ = start("checkpoint").outcome()
     assert code == -signal.SIGKILL

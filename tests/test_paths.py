@@ -1,6 +1,9 @@
 """Each place can be moved, and a place that cannot be written to is refused before any work."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -118,3 +121,17 @@ def test_a_full_disk_is_refused_with_what_is_free_and_what_is_needed(
 
 def test_what_is_no_run_has_a_hidden_name_of_its_own(tmp_path: Path) -> None:
     assert paths.hidden(tmp_path, "lock", "0123") == tmp_path / ".lock-0123"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc, which says what state a process is in")
+def test_a_process_that_ended_is_dead_before_its_parent_has_asked_how() -> None:
+    def part(pid: int) -> Path:
+        return Path(paths.unfinished("0123").replace(f"-{os.getpid()}-", f"-{pid}-") + "abc")
+
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    os.kill(ended.pid, 0)  # its number is still taken
+    assert paths.left_by_the_dead(part(ended.pid))
+    ended.wait()
+    assert paths.left_by_the_dead(part(ended.pid))
+    assert not paths.left_by_the_dead(part(os.getpid()))
