@@ -1,8 +1,8 @@
 """All methods in one table, and the claims of the talk as comparisons that rows decide.
 
 A claim is that one method lies above others in something that rows measure. It is asked seed by seed, since runs of
-one seed share their noise: it holds where every seed says so, fails where every seed puts one of the others above, and
-is open otherwise. Nothing here is trained: what a shelf lacks is left out, and said.
+one seed share their noise, and judged as every claim of the report is (:mod:`robustdl_lib.verdicts`). Nothing here is
+trained: what a shelf lacks is left out, and said.
 """
 
 import math
@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from robustdl_lib import gradients, sweeps
+from robustdl_lib import gradients, sweeps, verdicts
 from robustdl_lib.registry import METHODS, Spec
 from robustdl_lib.summary import final_readings
 
@@ -149,12 +149,11 @@ def readings(rows: pd.DataFrame) -> pd.DataFrame:
     return table.assign(lost=table["oracle"] - table["last"]).join(100 * last, on="run_id")
 
 
-def verdicts(rows: Mapping[str, pd.DataFrame], claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
+def judged(rows: Mapping[str, pd.DataFrame], claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
     """Return a row a claim: columns slide, claim, rows, by, seeds, verdict.
 
     rows: run rows by the words of :attr:`Claim.where`. ``by`` is the margin in points to the nearest other, mean over
-    seeds. The verdict is ``holds``, ``fails`` or ``open`` over several
-    seeds, the same with ``(one run)`` for one, and ``not asked`` where the rows lack a method or what is measured.
+    seeds; the verdict is that of :func:`verdict`.
     """
     known = {where: readings(frame) for where, frame in rows.items()}
     found = []
@@ -179,15 +178,13 @@ def margins(table: pd.DataFrame, claim: Claim) -> pd.DataFrame:
 
 
 def verdict(by: pd.DataFrame) -> str:
-    """Return ``holds``, ``fails``, ``open`` or ``not asked`` from the margins of a claim.
+    """Return one of the words of :mod:`robustdl_lib.verdicts` from the margins of a claim, a column an other method.
 
-    It holds where every seed puts the first method beyond all others, and fails where one of the others lies beyond it
-    with every seed.
+    It holds where the first method lies beyond each other by more than the seeds' spread, and does not hold where one
+    of the others lies beyond it by more than that; one seed is only called so, and without rows there is no run yet.
     """
-    if not len(by):
-        return "not asked"
-    word = "holds" if (by > 0).all(axis=None) else "fails" if (by < 0).all().any() else "open"
-    return word if len(by) > 1 else f"{word} (one run)"
+    words = [verdicts.of_claim(list(by[name])) for name in by] or [verdicts.NO_RUN]
+    return verdicts.FAILS if verdicts.FAILS in words else words[0] if len(set(words)) == 1 else verdicts.UNSURE
 
 
 def _by_seed(table: pd.DataFrame, name: str, column: str) -> pd.Series:
