@@ -1,6 +1,7 @@
 """Sphinx's configuration. The sources are staged by ``python -m book``, which also names this folder."""
 
 import sys
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ MATHJAX = "tex-svg.js"
 
 project = "Robust deep learning"
 html_title = "Robust deep learning, reproducibly"
-author = "the authors"
+author = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["authors"][0]["name"]
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",

@@ -181,7 +181,8 @@ def status(jobs: int | None, check: str | None, **options: str) -> None:
     setting, checked = read_setting(**options), check and SWEEPS.entry(check).name
     if checked:
         sweeps.plan(checked, setting)  # one that waits for another's rows is in no table below, and says so here
-    if len(held := _status.stored()):
+    contents = _status.contents()
+    if len(held := _status.stored(contents)):
         click.echo("What the store holds:")
         console.table(held)
     if len(waiting := _status.unfinished(setting)):
@@ -189,7 +190,7 @@ def status(jobs: int | None, check: str | None, **options: str) -> None:
         console.table(
             waiting.assign(seconds=waiting["seconds"].map(console.spoken)).rename(columns={"seconds": "took"})
         )
-    lacks = _status.lacks(setting, jobs)
+    lacks = _status.lacks(setting, contents, jobs)
     click.echo(f"\nSweeps in the setting {setting.slug}, and what they lack here:")
     console.table(lacks.assign(seconds=lacks["seconds"].map(console.spoken)).rename(columns={"seconds": "will take"}))
     missing = lacks.set_index("sweep")["lacking"]

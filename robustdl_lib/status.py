@@ -6,7 +6,7 @@ epochs. Runs made here are asked first; where there is none, the committed ones 
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -17,6 +17,8 @@ from robustdl_lib import checkpoints, locks, paths, store, sweeps
 from robustdl_lib.config import PAPER, ConfigError, RunConfig
 from robustdl_lib.registry import SWEEPS
 
+Contents = Mapping[str, Mapping[Path, list[store.Run]]]
+"""The stored runs by shelf and folder, those made here first."""
 ALIKE = ("dataset", "examples", "model", "batch_size")
 """The fields that decide how long an epoch takes, whatever the method."""
 BESIDE = ("report", "studies")
@@ -26,13 +28,18 @@ LACKS = ["sweep", "runs", "made here", "in the reference", "lacking", "seconds"]
 UNFINISHED = ["folder", "run", "method", "noise", "seed", "epoch", "of", "seconds"]
 
 
-def stored() -> pd.DataFrame:
+def contents() -> Contents:
+    """Return all stored runs; each is read, and checked, once. A damaged one is named in a warning and left out."""
+    return {shelf: {place: store.all_runs(place) for place in _places(shelf)} for shelf in store.SHELVES}
+
+
+def stored(found: Contents) -> pd.DataFrame:
     """Return a row a folder of runs, of both shelves: what it holds, and the hours that its runs took.
 
     Columns shelf, folder, runs (whole ones), damaged, unfinished (checkpoints), in training (by any process now) and
-    hours. A damaged run is named in a warning, as wherever runs are read.
+    hours. ``found`` as :func:`contents` returns it.
     """
-    rows = [_row(shelf, place) for shelf in store.SHELVES for place in _places(shelf)]
+    rows = [_row(shelf, place, runs) for shelf, places in found.items() for place, runs in places.items()]
     return pd.DataFrame(rows, columns=STORED)
 
 
@@ -47,15 +54,15 @@ def unfinished(setting: sweeps.Setting) -> pd.DataFrame:
     return pd.DataFrame([_unfinished(place, path, known) for place, path in found], columns=UNFINISHED)
 
 
-def lacks(setting: sweeps.Setting, jobs: int | None = None) -> pd.DataFrame:
+def lacks(setting: sweeps.Setting, found: Contents, jobs: int | None = None) -> pd.DataFrame:
     """Return a row a sweep in this setting: its runs, how many are there, how many lack, and the seconds they need.
 
     Columns sweep, runs, made here, in the reference, lacking, seconds: with ``jobs`` runs at a time, by default as many
-    as a sweep takes; NaN where no run like them was ever stored.
+    as a sweep takes; NaN where no run like them was ever stored. ``found`` as :func:`contents` returns it.
     """
-    done, rows = known_runs(), []
+    done, rows = by_shelf(found), []
     for name, configs in plans(setting).items():
-        here, there = (_held(name, configs, setting, shelf) for shelf in ("runs", "reference"))
+        here, there = (_held(name, configs, setting, shelf, found[shelf]) for shelf in ("runs", "reference"))
         missing = [cfg for cfg in configs if cfg.run_id not in here]
         left = [_left(cfg, done, sweeps.shelves(name, setting.home)[-1]) for cfg in missing]
         taken = makespan(left, jobs or sweeps.default_jobs(setting.device)) if left else 0.0
@@ -76,9 +83,9 @@ def plans(setting: sweeps.Setting) -> dict[str, list[RunConfig]]:
     return found
 
 
-def known_runs() -> list[list[store.Run]]:
+def by_shelf(found: Contents) -> list[list[store.Run]]:
     """Return the stored runs of each shelf, those made here first."""
-    return [[run for place in _places(shelf) for run in store.all_runs(place)] for shelf in store.SHELVES]
+    return [[run for runs in places.values() for run in runs] for places in found.values()]
 
 
 def expected(cfg: RunConfig, known: Sequence[Sequence[store.Run]]) -> float:
@@ -105,8 +112,7 @@ def makespan(seconds: Sequence[float], jobs: int) -> float:
     return max(free)
 
 
-def _row(shelf: str, place: Path) -> tuple[str, str, int, int, int, int, float]:
-    runs = store.all_runs(place)
+def _row(shelf: str, place: Path, runs: Sequence[store.Run]) -> tuple[str, str, int, int, int, int, float]:
     folders = sum(path.is_dir() for path in place.glob("[0-9a-f]*"))
     waiting, held = len(_hidden(place, "checkpoint")), sum(map(locks.held, _hidden(place, "lock")))
     hours = round(sum(run.provenance["seconds"] for run in runs) / 3600, 2)
@@ -124,10 +130,17 @@ def _hidden(place: Path, kind: str) -> list[Path]:
     return sorted(place.glob(paths.hidden(place, kind, "*").name))
 
 
-def _held(name: str, configs: Sequence[RunConfig], setting: sweeps.Setting, shelf: str) -> set[str]:
+def _held(
+    name: str,
+    configs: Sequence[RunConfig],
+    setting: sweeps.Setting,
+    shelf: str,
+    places: Mapping[Path, Sequence[store.Run]],
+) -> set[str]:
     """Return the run ids of a sweep that a shelf holds finished."""
-    places = sweeps.shelves(name, setting.home, shelf, shelf)[:2]
-    return {run.config.run_id for run in sweeps.found(configs, places)}
+    looked = sweeps.shelves(name, setting.home, shelf, shelf)[:2]
+    stored_there = {run.config.run_id for place in looked for run in places.get(place, ())}
+    return stored_there & {cfg.run_id for cfg in configs}
 
 
 def _left(cfg: RunConfig, known: Sequence[Sequence[store.Run]], place: Path) -> float:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import smoke
 
-from robustdl_lib import checkpoints, locks, paths, status, store, sweeps
+from robustdl_lib import checkpoints, locks, noise_rates, paths, status, store, sweeps
 from robustdl_lib.config import RunConfig
 from robustdl_lib.sweeps import Setting
 
@@ -37,12 +37,12 @@ def of(method: str, **changes: object) -> RunConfig:
 
 
 def here() -> pd.DataFrame:
-    rows = status.stored()
+    rows = status.stored(status.contents())
     return rows[rows["shelf"] == "runs"].set_index("folder")
 
 
 def test_an_empty_store_holds_the_reference_alone() -> None:
-    rows = status.stored()
+    rows = status.stored(status.contents())
     assert set(rows["shelf"]) == {"reference"}
     quick = rows.set_index("folder").loc["quick"]
     assert quick["runs"] == len(store.all_runs(paths.shelf("reference", "quick")))
@@ -85,26 +85,27 @@ def test_a_damaged_checkpoint_has_no_epoch_and_one_of_another_setting_no_name() 
 
 
 def test_what_lacks_is_counted_a_sweep_a_row() -> None:
-    rows = status.lacks(SETTING).set_index("sweep")
+    rows = status.lacks(SETTING, status.contents()).set_index("sweep")
     papers = {"paper_rates", "paper_noises", "paper_parts", "dm_table_7"}  # of other profiles
-    assert set(sweeps.SWEEPS) - set(rows.index) - papers == {"noise_rates_judged"}  # its search is not done
+    waiting = noise_rates.noise_rates_judged.__name__  # its search is not done
+    assert set(sweeps.SWEEPS) - set(rows.index) - papers == {waiting}
     assert rows.loc["figures", ["runs", "made here", "lacking"]].tolist() == [3, 0, 3]
     never = of("cce").replace(model="resnet110")  # no run of this network was ever stored
-    assert math.isnan(status.expected(never, status.known_runs()))
+    assert math.isnan(status.expected(never, status.by_shelf(status.contents())))
     keep(of("cce"), 10.0)
-    rows = status.lacks(SETTING, jobs=1).set_index("sweep")
+    rows = status.lacks(SETTING, status.contents(), jobs=1).set_index("sweep")
     assert rows.loc["figures", ["made here", "lacking", "seconds"]].tolist() == [1, 2, 20.0]
 
 
 def test_nothing_lacks_of_a_sweep_that_is_whole() -> None:
     for cfg in sweeps.plan("figures", SETTING):
         keep(cfg, 10.0)
-    row = status.lacks(SETTING).set_index("sweep").loc["figures"]
+    row = status.lacks(SETTING, status.contents()).set_index("sweep").loc["figures"]
     assert row[["made here", "lacking", "seconds"]].tolist() == [3, 0, 0.0]
 
 
 def test_the_committed_runs_answer_where_none_was_made_here() -> None:
-    row = status.lacks(Setting(profile="quick"), jobs=1).set_index("sweep").loc["figures"]
+    row = status.lacks(Setting(profile="quick"), status.contents(), jobs=1).set_index("sweep").loc["figures"]
     runs = sweeps.found(sweeps.plan("figures", Setting()), [paths.shelf("reference", "quick")])
     assert row["in the reference"] == row["lacking"] == row["runs"]
     assert row["seconds"] == pytest.approx(sum(run.provenance["seconds"] for run in runs))
@@ -113,7 +114,7 @@ def test_the_committed_runs_answer_where_none_was_made_here() -> None:
 def test_what_a_checkpoint_holds_is_not_counted_again() -> None:
     keep(of("cce"), 10.0)
     keep_checkpoint(of("gce"), 1, 3.0)
-    row = status.lacks(SETTING, jobs=1).set_index("sweep").loc["figures"]
+    row = status.lacks(SETTING, status.contents(), jobs=1).set_index("sweep").loc["figures"]
     assert row["seconds"] == 10.0 / 2 + 10.0
 
 
