@@ -189,6 +189,9 @@ if committed:
     assert not said["verdict"].eq(verdicts.NO_RUN).any()
     unsettled = said[(said["verdict"] == verdicts.UNSURE) & (said["rows"] == "here") & (said["by"] > 0)]
     assert list(unsettled["slide"]) == ["16", "16", "37"]
+
+# %%
+if committed:
     assert list(order.index[:2]) == ["joint", "elr"]
     high = is_what.loc[order.index[order["last"] > 90]]
     assert not high["symmetric"].eq("yes").any()

@@ -88,13 +88,14 @@ def sweep(
 @setting_options
 @click.option("--shelf", default="runs", show_default=True, help="Whose rows: runs (made here), or reference.")
 @click.option("--into", default="", help="Whose figures: runs, or reference to renew them (default: the shelf).")
-@click.option("--partial", is_flag=True, help="Draw what is there where runs are missing, and say which.")
+@click.option("--partial", is_flag=True, help="Be content with what is there where rows are missing, and say which.")
 @click.option("--only", default="", help="Figures separated by spaces, such as 'headline fitting' (default: all).")
 @click.option("--quiet", is_flag=True, help="Print only where the figures are.")
 def figures(shelf: str, into: str, partial: bool, only: str, quiet: bool, **options: str) -> None:
     """Draw every figure from the rows on disk, and say how far they lie from the reference.
 
-    In the profiles of the papers every figure of runs, and those that show published numbers.
+    In the profiles of the papers every figure of runs, and those that show published numbers. Figures of committed
+    rows that are not there keep no other from being drawn; they are named at the end.
 
     \b
     Examples:
@@ -107,12 +108,17 @@ def figures(shelf: str, into: str, partial: bool, only: str, quiet: bool, **opti
     folder, runs = _figures_folder(into or shelf) / setting.slug, sweeps.found(configs, [place])
     _require_runs(runs, configs, place, shelf, partial=partial)
     paths.require_writable(folder)
+    lacking: dict[str, ValueError] = {}
     for figure in console.track(wanted, "drawing", quiet=quiet):
         papers_shelf = shelf if setting.profile in PAPER else "reference"
-        draw(figure, runs, folder, _note(setting.profile, setting.config()), papers_shelf)
+        try:
+            draw(figure, runs, folder, _note(setting.profile, setting.config()), papers_shelf)
+        except (ConfigError, studies.NoStudy) as error:
+            lacking[figure] = error
     if not quiet:
         _print_comparison(runs, configs, setting.home, shelf)
-    click.echo(f"{len(wanted)} figures: {folder}")
+    click.echo(f"{len(wanted) - len(lacking)} figures: {folder}")
+    _say_lacking(lacking, partial=partial)
 
 
 @click.command(short_help="The papers' own setting: draw its figures.")
@@ -273,6 +279,16 @@ def _note(profile: str, cfg: RunConfig) -> str:
         return ""
     whole = profile_config("paper", dataset=cfg.dataset).epochs
     return f"Profile {profile}: {cfg.epochs} epochs, the rate falling at the same shares of training as in {whole}."
+
+
+def _say_lacking(lacking: dict[str, ValueError], *, partial: bool) -> None:
+    """Say which figures have no rows, and why the first has none: a note with ``partial``, else a ConfigError."""
+    if not lacking:
+        return
+    words = f"not drawn for want of rows: {', '.join(lacking)}; of the first, {next(iter(lacking.values()))}"
+    if not partial:
+        raise ConfigError(words)
+    click.echo(f"note: {words}", err=True)
 
 
 def _of_runs(figure: str) -> bool:

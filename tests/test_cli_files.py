@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from robustdl_lib import paths
+from robustdl_lib import cli, paths
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,6 +34,21 @@ def test_what_needs_the_checkout_says_so_in_one_sentence(
     assert err.startswith(f"error: {said}")
     assert str(elsewhere) in err
     assert err.count("\n") == 1
+
+
+def test_figures_without_their_rows_keep_no_other_from_being_drawn(
+    run, places: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli.FIGURES, "entries", {name: cli.FIGURES.entry(name) for name in ("border", "headline")})
+    words = ("--profile", "smoke", "--methods", "cce", "--seeds", "0", "--quiet")
+    assert run("sweep", *words, "--jobs", "1")[0] == 0
+    for more, found in (((), "error"), (("--partial",), "note")):
+        code, out, err = run("figures", *words, *more)
+        assert code == (found == "error")
+        assert out.startswith("1 figures: ")
+        assert err.startswith(f"{found}: not drawn for want of rows: border; of the first, {elsewhere}")
+        assert err.endswith("python -m robustdl_lib study border --into reference makes it\n")
+        assert len(list(places.glob("figures/*/headline.png"))) == 1
 
 
 def test_a_notebook_of_ones_own_needs_no_checkout(run, elsewhere: Path) -> None:
