@@ -24,8 +24,10 @@ HEADS = {
 READING = {
     "claim": "Differences in points, mean over seeds, subtracted seed by seed. “Clears by” is how far ours exceeds "
     "what the claim asks for. It holds where that is more than the tolerance, which is what chance can do to a mean of "
-    "so few seeds (Student’s t, 95 %, one side); within the tolerance it is called within the spread. The published "
-    "difference is of the papers' data and networks: in the profiles quick and small compare signs, not sizes.",
+    "so few seeds (Student’s t, 95 %, one side); within the tolerance it is called within the spread. Nothing is "
+    "corrected for the number of claims: of twenty differences that are none, one holds and one does not hold by "
+    "chance. The published difference is of the papers' data and networks: in the profiles quick and small compare "
+    "signs, not sizes.",
     "exact": "Computed from the formula now; the tolerance is half of the last digit that is written.",
     "number": "A published number is compared where rows of the same data set, network and noise lie there. The "
     "tolerance is 3 points, by which the papers’ own repeats of one setting differ, or the spread of our seeds if that "

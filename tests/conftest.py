@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from robustdl_lib import RunConfig, data
+from robustdl_lib import RunConfig, cli, data  # cli enters all there is in the registries, before any test
 from robustdl_lib.registry import METHODS, NOISES, TABLES, Entry
 
 settings.register_profile(
@@ -133,7 +133,6 @@ def places(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(places: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Call the command line in this process: words in; exit code, standard output and standard error out."""
-    from robustdl_lib import cli
 
     def call(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["robustdl", *words])
