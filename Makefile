@@ -1,6 +1,6 @@
 # Robust deep learning, reproducibly. Plain `make` says what there is.
 #
-#   make figures                             train the quick profile, run the notebooks, draw every figure
+#   make figures                             train the quick profile, draw every figure, run the notebooks
 #   make figures NOISE=symmetric:0.6         the same for another noise, in folders of its own
 #   make figures METHODS="cce gce:q=0.5 dm:beta=8,lam=0.5" SEEDS="0 1"
 #   make test                                every check
@@ -54,7 +54,6 @@ WHERE := $(if $(JOBS),--jobs '$(JOBS)') $(if $(ENGINE),--engine '$(ENGINE)') $(i
 NOTEBOOKS := $(basename $(notdir $(sort $(wildcard notebooks/[0-9]*.py))))
 # A run of the small profile takes a quarter of an hour, so its notebooks are those that need the figures' runs alone.
 ABOUT_RUNS := 03_training_under_noise 09_proselflc 10_training_dynamics 11_entropy_minimisation 12_summary
-FIGURES_SWEEPS := figures $(if $(filter small,$(PROFILE)),,disguise)
 RATES_SWEEPS := $(if $(filter small,$(PROFILE)),,noise_rates noise_rates_judged)
 LIBRARY := $(wildcard robustdl_lib/*.py)
 NAME ?= $(PROFILE)
@@ -79,16 +78,18 @@ env: .venv/.ready ## Build .venv from the lock (every other target does this fir
 	@.venv/bin/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .
 	@touch $@
 
-figures: $(if $(PAPER),papers,drawn) ## Train what is missing, run the notebooks, draw every figure, compare with the reference
+figures: $(if $(PAPER),papers,drawn) ## Train what is missing, draw every figure, compare with the reference, run the notebooks
 
+# The figures come first, for whoever waits for them; the notebooks then read the same rows.
 drawn: env
-	@name=$$($(RUN) setting $(SETTING)); \
-	for sweep in $(FIGURES_SWEEPS); do \
-	  $(RUN) sweep $$sweep $(SETTING) $(WHERE) $(if $(QUIET),--quiet) > /dev/null; \
-	done; \
-	$(MAKE) --no-print-directory -j2 executed NAME="$$name"; \
-	$(RUN) figures $(SETTING) $(if $(QUIET),--quiet); \
-	if [ "$$name" = '$(or $(PROFILE),quick)' ]; then $(RUN) report --profile '$(PROFILE)' | tail -n 6; fi
+	@$(RUN) setting $(SETTING) > /dev/null
+	@$(RUN) sweep figures $(SETTING) $(WHERE) $(if $(QUIET),--quiet) > /dev/null
+	@$(RUN) figures $(SETTING) $(if $(QUIET),--quiet)
+	@$(if $(filter small,$(PROFILE)),,$(RUN) sweep disguise $(SETTING) $(WHERE) $(if $(QUIET),--quiet) > /dev/null)
+	@$(MAKE) --no-print-directory -j2 executed NAME="$$($(RUN) setting $(SETTING))"
+	@if [ "$$($(RUN) setting $(SETTING))" = '$(or $(PROFILE),quick)' ]; then \
+	  $(RUN) report --profile '$(PROFILE)' | tail -n 6; \
+	fi
 
 # Draw the committed rows of a profile of the papers, all or of one noise; RETRAIN=1 trains all of it anew first.
 papers: env
