@@ -132,18 +132,19 @@ def profile_rows(shelf: str, profile: str = "quick") -> pd.DataFrame:
 
 
 def measures(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a run, in per cent: :func:`robustdl_lib.summary.final_readings` and three columns more.
+    """Return a row a run, in per cent: :func:`robustdl_lib.summary.final_readings` and four columns more.
 
     rows: of :func:`robustdl_lib.store.load_runs`. ``lost`` is the best epoch's test accuracy less the last's,
-    ``p_wrong`` the average p_y of wrong labels, ``late`` by how much of training half of the final fit of wrong
-    labels comes after half of that of clean labels.
+    ``p_clean`` and ``p_wrong`` the average p_y of clean and of wrong labels, ``late`` by how much of training half of
+    the final fit of wrong labels comes after half of that of clean labels.
     """
+    names = ["p_clean", "p_wrong"]
     if rows.empty:
-        return pd.DataFrame(columns=[*summary.COLUMNS, "lost", "p_wrong", "late"])
+        return pd.DataFrame(columns=[*summary.COLUMNS, "lost", *names, "late"])
     runs = [(run_id, history.sort_values("epoch")) for run_id, history in rows.groupby("run_id", sort=False)]
-    more = [(run_id, 100 * history["p_wrong"].iloc[-1], _late(history)) for run_id, history in runs]
+    more = [(run_id, *(100 * history[names].iloc[-1]), _late(history)) for run_id, history in runs]
     found = summary.final_readings(rows)
-    found = found.merge(pd.DataFrame(more, columns=["run_id", "p_wrong", "late"]), on="run_id")
+    found = found.merge(pd.DataFrame(more, columns=["run_id", *names, "late"]), on="run_id")
     return found.assign(lost=found["oracle"] - found["last"])
 
 

@@ -108,11 +108,11 @@ def figures(shelf: str, into: str, partial: bool, only: str, quiet: bool, **opti
     folder, runs = _figures_folder(into or shelf) / setting.slug, sweeps.found(configs, [place])
     _require_runs(runs, configs, place, shelf, partial=partial)
     paths.require_writable(folder)
+    note, papers_shelf = _note(setting.profile, setting.config()), shelf if setting.profile in PAPER else "reference"
     lacking: dict[str, ValueError] = {}
     for figure in console.track(wanted, "drawing", quiet=quiet):
-        papers_shelf = shelf if setting.profile in PAPER else "reference"
         try:
-            draw(figure, runs, folder, _note(setting.profile, setting.config()), papers_shelf)
+            draw(figure, runs, folder, note, papers_shelf)
         except (ConfigError, studies.NoStudy) as error:
             lacking[figure] = error
     if not quiet:

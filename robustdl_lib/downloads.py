@@ -23,6 +23,8 @@ from typing import Any
 import pooch
 from tqdm import tqdm
 
+from robustdl_lib import paths
+
 MIRRORS = "ROBUSTDL_MIRRORS"
 TIMEOUT = 20.0
 """Seconds without a byte after which an address is given up."""
@@ -262,7 +264,7 @@ def _part(final: Path) -> Iterator[Path]:
     made = not final.parent.exists()
     final.parent.mkdir(parents=True, exist_ok=True)
     for left in final.parent.glob(f".part-{final.name}-*"):
-        if (pid := left.name.split("-")[-2]).isdigit() and not _alive(int(pid)):
+        if (pid := left.name.split("-")[-2]).isdigit() and not paths.alive(int(pid)):
             shutil.rmtree(left, ignore_errors=True)
     part = Path(tempfile.mkdtemp(prefix=f".part-{final.name}-{os.getpid()}-", dir=final.parent))
     try:
@@ -284,16 +286,6 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _first_line(error: Exception) -> str:

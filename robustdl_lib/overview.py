@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 
 from robustdl_lib import gradients, sweeps, verdicts
+from robustdl_lib.claims import measures
 from robustdl_lib.registry import METHODS, Spec
-from robustdl_lib.summary import final_readings
 
 LATE = 0.75
 """The share of training done at which a method is described that looks at the time."""
@@ -34,8 +34,8 @@ OUTCOMES = ("last", "sd", "oracle", "selected", "fit_wrong", "corrected")
 class Claim:
     """What the talk says, as an inequality: ``first`` lies above each of ``others``, by ``sign`` = -1 below.
 
-    first: (method's name, measurement of :func:`readings`); others: such pairs. ``where`` names the rows: here, or a
-    noise of :data:`robustdl_lib.sweeps.WORKED_NOISES`, or human.
+    first: (method's name, measurement of :func:`robustdl_lib.claims.measures`); others: such pairs. ``where`` names the
+    rows: here, or a noise of :data:`robustdl_lib.sweeps.WORKED_NOISES`, or human.
     """
 
     slide: str
@@ -134,19 +134,10 @@ def outcomes(rows: pd.DataFrame) -> pd.DataFrame:
 
     sd is the standard deviation of ``last`` over seeds, NaN for one. rows: run rows of one noise.
     """
-    groups = readings(rows).groupby("method", sort=False)
+    groups = measures(rows).groupby("method", sort=False)
     table = groups[["last", "oracle", "selected", "fit_wrong", "corrected"]].mean()
     table.insert(1, "sd", groups["last"].std())
     return table.sort_values("last", ascending=False)
-
-
-def readings(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return :func:`robustdl_lib.summary.final_readings` with lost (oracle - last) and the last p_clean and p_wrong."""
-    table = final_readings(rows)
-    if not len(rows):
-        return table.assign(lost=[], p_clean=[], p_wrong=[])
-    last = rows.sort_values("epoch").groupby("run_id")[["p_clean", "p_wrong"]].last()
-    return table.assign(lost=table["oracle"] - table["last"]).join(100 * last, on="run_id")
 
 
 def judged(rows: Mapping[str, pd.DataFrame], claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
@@ -155,7 +146,7 @@ def judged(rows: Mapping[str, pd.DataFrame], claims: Sequence[Claim] = CLAIMS) -
     rows: run rows by the words of :attr:`Claim.where`. ``by`` is the margin in points to the nearest other, mean over
     seeds; the verdict is that of :func:`verdict`.
     """
-    known = {where: readings(frame) for where, frame in rows.items()}
+    known = {where: measures(frame) for where, frame in rows.items()}
     found = []
     for claim in claims:
         by = margins(known.get(claim.where, pd.DataFrame()), claim)
@@ -168,7 +159,7 @@ def judged(rows: Mapping[str, pd.DataFrame], claims: Sequence[Claim] = CLAIMS) -
 def margins(table: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     """Return a row a seed and a column an other method: by how many points the claim holds, negative where it fails.
 
-    table: :func:`readings` of one noise. Empty where the first method or one of the others is not in it.
+    table: :func:`measures` of one noise. Empty where the first method or one of the others is not in it.
     """
     first = _by_seed(table, *claim.first)
     lines = {f"{name} {column}": _by_seed(table, name, column) for name, column in claim.others}

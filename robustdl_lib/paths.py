@@ -89,7 +89,20 @@ def unfinished(run_id: str) -> str:
 def left_by_the_dead(part: Path) -> bool:
     """Return whether a file or folder is :func:`unfinished` of a process of this machine that is no more."""
     named = re.fullmatch(r"\.part-[0-9a-f]+-(\d+)-(.*)-[^-]*", part.name)
-    return bool(named and named[2] == file_name(platform.node()) and not _alive(int(named[1])))
+    return bool(named and named[2] == file_name(platform.node()) and not alive(int(named[1])))
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process runs; one that has ended is only a name until its parent asks how, if it ever does."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    with contextlib.suppress(OSError):  # a system without /proc
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] not in ("Z", "X")
+    return True
 
 
 def require_writable(folder: Path) -> None:
@@ -107,19 +120,6 @@ def require_writable(folder: Path) -> None:
     if free < LEAST_FREE_BYTES:
         wanted = LEAST_FREE_BYTES // 2**20
         raise OSError(f"too little space in {folder}: {free / 2**20:.1f} MiB free, at least {wanted} MiB are needed")
-
-
-def _alive(pid: int) -> bool:
-    """Return whether a process runs; one that has ended is only a name until its parent asks how, if it ever does."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    with contextlib.suppress(OSError):  # a system without /proc
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] not in ("Z", "X")
-    return True
 
 
 def _place(variable: str, default: str) -> Path:

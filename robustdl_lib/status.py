@@ -62,7 +62,8 @@ def lacks(setting: sweeps.Setting, found: Contents, jobs: int | None = None) -> 
     """
     done, rows = by_shelf(found), []
     for name, configs in plans(setting).items():
-        here, there = (_held(name, configs, setting, shelf, found[shelf]) for shelf in ("runs", "reference"))
+        shelves = {shelf: sweeps.shelves(name, setting.home, shelf, shelf)[:2] for shelf in ("runs", "reference")}
+        here, there = (_held(configs, places, found[shelf]) for shelf, places in shelves.items())
         missing = [cfg for cfg in configs if cfg.run_id not in here]
         left = [_left(cfg, done, sweeps.shelves(name, setting.home)[-1]) for cfg in missing]
         taken = makespan(left, jobs or sweeps.default_jobs(setting.device)) if left else 0.0
@@ -130,17 +131,9 @@ def _hidden(place: Path, kind: str) -> list[Path]:
     return sorted(place.glob(paths.hidden(place, kind, "*").name))
 
 
-def _held(
-    name: str,
-    configs: Sequence[RunConfig],
-    setting: sweeps.Setting,
-    shelf: str,
-    places: Mapping[Path, Sequence[store.Run]],
-) -> set[str]:
-    """Return the run ids of a sweep that a shelf holds finished."""
-    looked = sweeps.shelves(name, setting.home, shelf, shelf)[:2]
-    stored_there = {run.config.run_id for place in looked for run in places.get(place, ())}
-    return stored_there & {cfg.run_id for cfg in configs}
+def _held(configs: Sequence[RunConfig], places: Sequence[Path], found: Mapping[Path, Sequence[store.Run]]) -> set[str]:
+    """Return the run ids of these configurations that lie finished at one of ``places``."""
+    return {run.config.run_id for place in places for run in found.get(place, ())} & {cfg.run_id for cfg in configs}
 
 
 def _left(cfg: RunConfig, known: Sequence[Sequence[store.Run]], place: Path) -> float:

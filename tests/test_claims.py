@@ -24,7 +24,7 @@ def one_run(
     rows = rows.assign(test_acc=accuracy, val_acc=accuracy, run_id=f"{method}-{noise}-{seed}", noise_rate=0.4)
     rows = rows.assign(dataset="digits", model="resnet20", noise=noise, method=method, seed=seed)
     rows = rows.assign(clean_acc=0.9, fit_wrong=np.where(rows["epoch"] < 8, 0.1, 0.4), corrected=0.5)
-    return rows.assign(entropy_clean=0.1, entropy_wrong=0.2, p_wrong=0.3, peak_lr=0.1)
+    return rows.assign(entropy_clean=0.1, entropy_wrong=0.2, p_clean=0.8, p_wrong=0.3, peak_lr=0.1)
 
 
 def runs(**lasts: list[float]) -> pd.DataFrame:
@@ -40,7 +40,8 @@ def line(table: pd.DataFrame, name: str) -> pd.Series:
 DM_GCE = "last/symmetric-0.4/dm-gce"
 PAIRS = "last/asymmetric_pairs-0.4/proselflc-ls"
 MEASURED = (
-    *("test_acc", "val_acc", "clean_acc", "fit_wrong", "corrected", "entropy_clean", "entropy_wrong", "p_wrong"),
+    *("test_acc", "val_acc", "clean_acc", "fit_wrong", "corrected", "entropy_clean", "entropy_wrong"),
+    *("p_clean", "p_wrong"),
 )
 
 

@@ -162,13 +162,12 @@ def test_a_wrong_file_is_replaced_by_a_whole_one_only(server: Server, tmp_path: 
     assert fetch(server, tmp_path, "good").read_bytes() == RIGHT
 
 
-KILLED = f"""
+KILLED = """
 import signal
 import sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without it
-sys.path.insert(0, {str(Path(downloads.__file__).parent)!r})  # alone it is imported without torch, in no time
-import downloads
+from robustdl_lib import downloads
 downloads.fetch("data.bin", sys.argv[1], [sys.argv[2]], Path(sys.argv[3]))
 """
 

@@ -8,8 +8,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "robustdl_lib"
 LAYERS = (
-    "registry paths locks downloads",
-    "processes cluster config losses targets weights noise models metrics sources splits image_cache verdicts",
+    "registry paths locks",
+    "processes cluster config losses targets weights noise models metrics sources splits image_cache verdicts "
+    "downloads",
     "formats digits cifar folders human instance adverse artefacts memories",
     "data summary objective published settings",
     "gradients symbols store checkpoints steps",

@@ -68,7 +68,7 @@ def test_what_rows_lack_has_no_run_yet():
 
 
 def test_every_claim_names_methods_and_measurements_that_there_are():
-    columns = set(overview.readings(runs(cce=[0.5])).columns)
+    columns = set(overview.measures(runs(cce=[0.5])).columns)
     for claim in overview.CLAIMS:
         for name, column in (claim.first, *claim.others):
             assert name in METHODS

@@ -30,7 +30,7 @@ def train(method: str, seed: int, last: float, noise: str = "symmetric:0.4") -> 
     """Store a run of this machine that never was."""
     cfg = profile_config("quick", method=method, noise=noise, seed=seed, noise_seed=seed)
     rows = pd.DataFrame({"epoch": range(1, 6), "test_acc": last, "val_acc": last, "clean_acc": 0.9, "fit_wrong": 0.2})
-    rows = rows.assign(corrected=0.5, entropy_clean=0.1, entropy_wrong=0.2, p_wrong=0.3)
+    rows = rows.assign(corrected=0.5, entropy_clean=0.1, entropy_wrong=0.2, p_clean=0.8, p_wrong=0.3)
     store.save(paths.shelf("runs", "quick"), cfg, rows, {}, {"seconds": 1.0, "noise_rate": 0.4})
 
 
