@@ -47,6 +47,7 @@ class RunConfig(BaseModel):
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.5, 0.75), description="progress at which the step schedule divides the learning rate by 10"
     )
+    record_every: Annotated[int, Field(ge=1)] = Field(1, description="epochs between two rows; the last has a row")
     augment: bool = Field(True, description="random crops, and flips where the data set allows them")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on a GPU that has it")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="initial weights and order of examples")

@@ -37,6 +37,8 @@ from robustdl_lib.formats import processor
 FILES = ("config.json", "history.csv", "p_y.npz")
 PROVENANCE = "provenance.json"
 SHELVES = ("runs", "reference")
+NO_COLUMNS = {"milestones", "record_every"}
+"""Fields of a configuration that are no columns of its rows: a tuple, and what the epochs of the rows show."""
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "matplotlib")
 
 
@@ -60,7 +62,7 @@ class Run:
         The configured learning rate is ``peak_lr`` there: ``lr`` is the history's, epoch by epoch. ``noise_rate`` is
         the realised share of wrong labels.
         """
-        values = self.config.model_dump(exclude={"milestones"})
+        values = self.config.model_dump(exclude=NO_COLUMNS)
         columns = {"run_id": self.config.run_id} | {{"lr": "peak_lr"}.get(name, name): values[name] for name in values}
         columns["noise_rate"] = self.provenance.get("noise_rate", math.nan)
         return pd.concat([pd.DataFrame(columns, index=self.history.index), self.history], axis=1)
@@ -71,7 +73,7 @@ class Run:
         for subset, counts in self.p_y.items():
             epochs, bins = np.indices(counts.shape)
             middle = (bins.ravel() + 0.5) / counts.shape[1]
-            rows = {"epoch": epochs.ravel() + 1, "subset": subset, "p": middle, "count": counts.ravel()}
+            rows = {"epoch": self.history["epoch"].to_numpy()[epochs.ravel()], "subset": subset, "p": middle, "count": counts.ravel()}
             frames.append(pd.DataFrame(rows))
         return pd.concat(frames, ignore_index=True).assign(run_id=self.config.run_id, method=self.config.method)
 
@@ -165,7 +167,7 @@ def load_runs(shelf: str | None = None, profile: str | None = None, **where: Any
 
 def no_rows() -> pd.DataFrame:
     """Return what :func:`load_runs` returns when there is no run: its leading columns and no row."""
-    names = [name for name in RunConfig.model_fields if name != "milestones"]
+    names = [name for name in RunConfig.model_fields if name not in NO_COLUMNS]
     return pd.DataFrame(columns=["run_id", *({"lr": "peak_lr"}.get(name, name) for name in names), "noise_rate"])
 
 

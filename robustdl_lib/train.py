@@ -59,8 +59,9 @@ def fit(
     by default as :func:`robustdl_lib.formats.usual` does; on a GPU each run has a stream of its own, so that several
     threads train at the same time.
 
-    Rows hold ``epoch`` (from 1), ``progress`` (share of training done), ``lr`` of the last step, ``seconds`` of
-    the epoch, ``train_loss``, accuracies in [0, 1] on the test set and on the noisy validation set, the
+    With ``cfg.record_every`` = k only every k-th epoch and the last are measured: they alone have rows, checkpoints and
+    calls. Rows hold ``epoch`` (from 1), ``progress`` (share of training done), ``lr`` of the last step, ``seconds``
+    since the row before, the ``train_loss`` of the epoch, accuracies in [0, 1] on the test set and on the noisy validation set, the
     training-set dynamics of :func:`robustdl_lib.metrics.dynamics`, and ``trust``, the average share of a
     training target that the learner supplies. After each epoch the network is read in inference mode.
     Raises ConfigError for a device that is not there, TrainingFailed when a loss or the network's output is not finite.
@@ -101,8 +102,8 @@ def _fit(
         lambda **changes: untrained(cfg.replace(**changes), data, form),
         remembered,
     )
-    for epoch in range(len(history) + 1, cfg.epochs + 1):
-        started = time.perf_counter()
+    started = time.perf_counter()
+    for epoch in range((int(history[-1]["epoch"]) if history else 0) + 1, cfg.epochs + 1):
         model.train()
         first = (epoch - 1) * steps_per_epoch
         steps.begin_epoch(crops, first)
@@ -113,6 +114,8 @@ def _fit(
         row: dict[str, float] = {"epoch": epoch, "progress": epoch / cfg.epochs, "lr": float(lr)}
         where = f"of {total}, in epoch {epoch} of {cfg.canonical_json()}"
         row["train_loss"] = steps.losses.mean(where)
+        if epoch % cfg.record_every and epoch < cfg.epochs:
+            continue
         seen = logits_of(cfg, model, data.train, form)
         if not bool(seen.isfinite().all()):  # an epoch's last step can do this, whose losses were finite before it
             raise TrainingFailed(f"the network's logits are not finite after step {epoch * steps_per_epoch} {where}")
@@ -126,6 +129,7 @@ def _fit(
         if checkpoint:
             checkpoint.keep(parts, at_once=stopping())
         stop_if_asked()
+        started = time.perf_counter()
     stacked = {name: np.stack([counts[name] for counts in histograms]) for name in histograms[0]}
     return Trained(pd.DataFrame(history, columns=COLUMNS), stacked, model, objective)
 

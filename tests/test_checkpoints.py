@@ -107,6 +107,14 @@ def test_a_run_that_is_stopped_again_and_again_is_still_the_same(path: Path) -> 
     same_bits(resumed, train.fit(cfg, data.load(cfg)))
 
 
+def test_a_run_whose_rows_are_epochs_apart_resumes_after_the_last_of_them(path: Path) -> None:
+    cfg = small(epochs=5, record_every=2)
+    stopped(cfg, path, 2)
+    resumed, seen = go_on(cfg, path)
+    assert seen == [4, 5]
+    same_bits(resumed, train.fit(cfg, data.load(cfg)))
+
+
 def test_a_run_that_only_was_not_stored_has_no_epoch_left(path: Path) -> None:
     cfg = small()
     whole, _ = go_on(cfg, path)

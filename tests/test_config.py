@@ -103,6 +103,7 @@ CHANGES: dict[str, Any] = {
     "schedule": "step",
     "milestones": (0.3,),
     "augment": False,
+    "record_every": 2,
     "precision": "float32",
     "seed": 1,
     "noise_seed": 1,

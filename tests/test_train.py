@@ -38,6 +38,16 @@ def trained(digits: data.Data) -> train.Trained:
     return train.fit(smoke(method="proselflc"), digits)
 
 
+def test_epochs_between_two_rows_change_nothing_but_the_number_of_rows(digits: data.Data) -> None:
+    cfg = smoke(epochs=3)
+    every, second = train.fit(cfg, digits), train.fit(cfg.replace(record_every=2), digits)
+    assert second.history["epoch"].tolist() == [2, 3]
+    pd.testing.assert_frame_equal(
+        second.history.drop(columns="seconds"), every.history.iloc[1:].drop(columns="seconds").reset_index(drop=True)
+    )
+    assert all(np.array_equal(second.p_y[name], every.p_y[name][1:]) for name in every.p_y)
+
+
 def test_a_row_an_epoch_with_the_columns_of_the_design(trained: train.Trained) -> None:
     assert list(trained.history.columns) == list(COLUMNS)
     assert len(trained.history) == 2
