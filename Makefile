@@ -55,7 +55,7 @@ NOTEBOOKS := $(basename $(notdir $(sort $(wildcard notebooks/[0-9]*.py))))
 # A run of the small profile takes a quarter of an hour, so its notebooks are those that need the figures' runs alone.
 ABOUT_RUNS := 03_training_under_noise 09_proselflc 10_training_dynamics 11_entropy_minimisation 12_summary
 RATES_SWEEPS := $(if $(filter small,$(PROFILE)),,noise_rates noise_rates_judged)
-LIBRARY := $(wildcard robustdl_lib/*.py)
+LIBRARY := $(shell find robustdl_lib -name "*.py" -o -name "*.csv")
 NAME ?= $(PROFILE)
 
 help: ## Say what there is

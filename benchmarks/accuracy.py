@@ -17,12 +17,13 @@ import torch
 
 from benchmarks import plain
 from benchmarks.setting import ROOT, cores
-from robustdl_lib import paths, store, style, summary, train
+from robustdl_lib import paths, store, summary, train
 from robustdl_lib.config import RunConfig, profile_config
 from robustdl_lib.data import load, load_source
-from robustdl_lib.formats import fastest
-from robustdl_lib.processes import spread
-from robustdl_lib.sources import Source
+from robustdl_lib.data.raw import Source
+from robustdl_lib.parallel import spread
+from robustdl_lib.plots import style
+from robustdl_lib.training.compute import fastest
 
 RESULTS = ROOT / "benchmarks" / "results"
 SIDES = ("ours", "plain")

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.tables import KEYS, LABELS, TARGETS
 from benchmarks.throughput import OURS, RATE, faster, ratio
-from robustdl_lib.style import DASHED, INK, canvas
+from robustdl_lib.plots.style import DASHED, INK, canvas
 
 REACHED, MISSED = "#0072b2", "#d55e00"
 HEIGHT = 0.62

@@ -11,7 +11,7 @@ from benchmarks import ours
 from benchmarks.setting import Cell
 from benchmarks.throughput import plainly
 from robustdl_lib.data import load, load_source
-from robustdl_lib.formats import fastest
+from robustdl_lib.training.compute import fastest
 
 LEAST_RUNS = 2
 

@@ -10,7 +10,7 @@ from benchmarks.setting import Budget, Cell, row, there
 from benchmarks.throughput import PLAIN, RATE, plainly
 from robustdl_lib.config import RunConfig
 from robustdl_lib.data import load, load_source
-from robustdl_lib.sources import Source
+from robustdl_lib.data.raw import Source
 
 THREADS, PROCESSES, STACKED = "ours, threads", "ours, processes", "ours, stacked"
 """Runs that share the GPU: threads with a stream and a graph each, as the library has them; processes; or one stack."""

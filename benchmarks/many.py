@@ -10,7 +10,7 @@ from benchmarks.setting import Budget, Cell, cores, row, there
 from benchmarks.throughput import OURS, RATE
 from robustdl_lib.config import PROFILES
 from robustdl_lib.data import load_source
-from robustdl_lib.processes import on_threads
+from robustdl_lib.parallel import on_threads
 
 EPOCHS = PROFILES["quick"]["epochs"]
 

@@ -15,9 +15,9 @@ from benchmarks.setting import shortened
 from robustdl_lib import train
 from robustdl_lib.config import RunConfig
 from robustdl_lib.data import load
-from robustdl_lib.formats import Format
-from robustdl_lib.processes import beside, spread
-from robustdl_lib.sources import Source
+from robustdl_lib.data.raw import Source
+from robustdl_lib.parallel import beside, spread
+from robustdl_lib.training.compute import Format
 
 
 @dataclass

@@ -17,7 +17,7 @@ from torchvision import transforms
 from robustdl_lib import models
 from robustdl_lib.config import RunConfig
 from robustdl_lib.data import Data, Split
-from robustdl_lib.train import make_scheduler, resolve_device
+from robustdl_lib.training.train import make_scheduler, resolve_device
 
 
 class Images(Dataset):

@@ -12,8 +12,9 @@ import torch
 
 from benchmarks import accuracy, chart, tables
 from benchmarks.setting import COLUMNS, ROOT, cores
-from robustdl_lib import paths, store, style, summary
+from robustdl_lib import paths, store, summary
 from robustdl_lib.config import ConfigError
+from robustdl_lib.plots import style
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "benchmarks" / "README.md"

@@ -25,8 +25,8 @@ from benchmarks.setting import OFFICIAL, Budget, Cell, cores, row, there
 from benchmarks.throughput import SINGLE
 from robustdl_lib import models
 from robustdl_lib.data import load_source
-from robustdl_lib.processes import on_threads
-from robustdl_lib.sources import Source
+from robustdl_lib.data.raw import Source
+from robustdl_lib.parallel import on_threads
 
 SHAPES = {"digits": (1, 8, 8), "cifar10": (3, 32, 32)}
 BATCH = 128

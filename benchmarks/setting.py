@@ -9,9 +9,9 @@ from typing import Any
 from joblib import cpu_count
 
 from robustdl_lib import paths
-from robustdl_lib.cifar import FILES
 from robustdl_lib.config import ConfigError, RunConfig
 from robustdl_lib.data import Data
+from robustdl_lib.data.cifar import FILES
 
 ROOT = Path(__file__).resolve().parent.parent
 OFFICIAL = {"digits": 1257, "cifar10": 45_000}

@@ -19,11 +19,11 @@ from benchmarks.setting import shortened
 from robustdl_lib import train
 from robustdl_lib.config import RunConfig
 from robustdl_lib.data import Data, load
-from robustdl_lib.formats import Format, own_stream, resolve_device, usual
-from robustdl_lib.objective import Objective
+from robustdl_lib.data.raw import Source
+from robustdl_lib.methods.objective import Objective
 from robustdl_lib.registry import METHODS
-from robustdl_lib.sources import Source
-from robustdl_lib.steps import Steps, graph
+from robustdl_lib.training.compute import Format, own_stream, resolve_device, usual
+from robustdl_lib.training.step import Steps, graph
 
 
 class Stacked(nn.Module):

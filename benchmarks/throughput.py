@@ -11,9 +11,9 @@ from benchmarks import ours, plain
 from benchmarks.setting import Budget, Cell, cores, row, shortened, there
 from robustdl_lib.config import RunConfig
 from robustdl_lib.data import Data, load, load_source
-from robustdl_lib.formats import Format, candidates, measure, pick, usual
-from robustdl_lib.processes import on_threads
-from robustdl_lib.sources import Source
+from robustdl_lib.data.raw import Source
+from robustdl_lib.parallel import on_threads
+from robustdl_lib.training.compute import Format, candidates, measure, pick, usual
 
 PLAIN = ("plain, 0 workers", "plain, 2 workers")
 OURS = ("ours, steps alone", "ours, all recorded")

@@ -12,10 +12,12 @@ from typing import Any
 from PIL import Image
 
 from book.links import ROOT, slug
-from robustdl_lib import cli, pages, studies  # cli has imported every file of figures
+from robustdl_lib import cli
+from robustdl_lib.cli import readme_tables
 from robustdl_lib.config import PROFILES
 from robustdl_lib.registry import FIGURES, STUDIES, Entry
-from robustdl_lib.sweeps import Setting
+from robustdl_lib.runs import studies  # cli has imported every file of figures
+from robustdl_lib.runs.sweeps import Setting
 
 assert cli.app
 COMMITTED = ROOT / "figures" / "reference"
@@ -66,7 +68,7 @@ class Figure:
     @property
     def origin(self) -> str:
         """Where its rows come from, in words."""
-        rows = self.entry.meta.get("rows")
+        rows = self.entry.facts.rows
         if isinstance(rows, partial) and rows.func is studies.rows:
             return f"the study [{rows.args[0]}](../../rows.md#studies)"
         if isinstance(rows, str):
@@ -174,5 +176,5 @@ def _several(found: Any) -> list[Any]:
 
 
 def _settings() -> dict[str, Setting]:
-    known = [*map(Setting, PROFILES), *pages.WORKED.values()]
+    known = [*map(Setting, PROFILES), *readme_tables.WORKED.values()]
     return {setting.slug: setting for setting in known}

@@ -41,7 +41,7 @@ def about(entry: Entry) -> list[str]:
     """Return the lines that say how an entry is called in a spec and, of a formula in p_y, its loss and weight."""
     knobs = ",".join(f"{name}={value}" for name, value in entry.defaults().items())
     lines = [f":Registered as: {entry.kind} ``{entry.name}{':' * bool(knobs)}{knobs}``", ""]
-    return [*lines, *_derived(entry)] if entry.kind == "method" and "formula" in entry.meta else lines
+    return [*lines, *_derived(entry)] if entry.kind == "method" and entry.facts.formula else lines
 
 
 def _derived(entry: Entry) -> list[str]:

@@ -14,9 +14,13 @@ import numpy as np
 import pandas as pd
 from IPython.display import Image
 
-from robustdl_lib import adverse_plots, adverse_studies, data, galleries, studies
+from robustdl_lib import data
 from robustdl_lib.config import profile_config
+from robustdl_lib.plots import adverse
 from robustdl_lib.registry import METHODS
+from robustdl_lib.runs import studies
+from robustdl_lib.studies import adverse as adverse_studies
+from robustdl_lib.studies import gallery
 
 # %% tags=["parameters"]
 rows: str = "reference"  # shelf of the studies' rows: reference (committed) or runs (computed here where it lacks them)
@@ -55,9 +59,9 @@ errors[["index", "true", "given", "agree", "sets"]].astype({"agree": int}).set_i
 
 # %%
 digits = data.load_source("digits")
-parts = [galleries.drawn_errors(digits, seed), galleries.made(digits, seed=seed)]
+parts = [gallery.drawn_errors(digits, seed), gallery.made(digits, seed=seed)]
 images, captions = np.concatenate([part[0] for part in parts]), pd.concat([part[1] for part in parts])
-adverse_plots.gallery(images, captions, digits.scale)
+adverse.gallery(images, captions, digits.scale)
 
 # %% [markdown]
 # Halves of two digits may make a readable third. Such an image is not between two classes, it is in a wrong one.
@@ -82,7 +86,7 @@ counts.assign(share=(100 * counts["examples"] / len(kinds)).round(1))
 
 # %%
 matrices = studies.rows("transitions_cifar10n", rows)
-adverse_plots.noises(matrices)
+adverse.noises(matrices)
 
 # %% [markdown]
 # One number says how far a noise is from symmetric: the share of the wrong labels that would have to be *other* wrong
@@ -94,14 +98,14 @@ adverse_plots.noises(matrices)
 # 1 where few pairs have all the errors.
 
 # %%
-found = {spec: adverse_plots.matrix_of(matrices, spec) for spec in matrices["spec"].unique()}
+found = {spec: adverse.matrix_of(matrices, spec) for spec in matrices["spec"].unique()}
 diagonal = np.eye(len(found["human:worst"]), dtype=bool)
 off = {spec: matrix.mask(diagonal).stack().dropna().sort_values() for spec, matrix in found.items()}
 rate = {spec: 100 * (1 - np.diag(matrix)) for spec, matrix in found.items()}
 said = pd.DataFrame({"wrong (%)": {spec: value.mean() for spec, value in rate.items()}})
 said["of a class, from"] = [value.min() for value in rate.values()]
 said["to"] = [value.max() for value in rate.values()]
-said["asymmetry A"] = [adverse_plots.asymmetry(matrix.to_numpy()) for matrix in found.values()]
+said["asymmetry A"] = [adverse.asymmetry(matrix.to_numpy()) for matrix in found.values()]
 said["in the 5 worst pairs (% of errors)"] = [100 * pairs[-5:].sum() / pairs.sum() for pairs in off.values()]
 said.round(2)
 
@@ -130,7 +134,7 @@ by_class.rename_axis("wrong labels of a class (%)")
 
 # %%
 measured = studies.rows("know_the_unknown", rows)
-adverse_plots.detection(measured)
+adverse.detection(measured)
 
 # %% [markdown]
 # - **Wrong labels**: $p_y$ finds them, after DM almost without error. What does not look at the label should be blind to
@@ -147,7 +151,7 @@ adverse_plots.detection(measured)
 
 # %%
 names = {spec: METHODS.parse(spec).label.split(" (")[0] for spec in measured["method"].unique()}
-main = measured[measured["kind"].isin(["clean", *adverse_plots.KINDS])].replace({"method": names})
+main = measured[measured["kind"].isin(["clean", *adverse.KINDS])].replace({"method": names})
 means = main.pivot_table(index=["seen", "kind"], columns=["method", "score"], values="mean", sort=False)
 means.loc["training"].drop(columns="contradicted", level="score").round(2)
 
@@ -176,7 +180,7 @@ confident = sorts[sorts["score"] == "1 - max p"]
 
 # %%
 photographs = studies.rows("know_the_unknown_cifar10", rows)
-adverse_plots.detection(photographs)
+adverse.detection(photographs)
 
 # %%
 foreign = photographs[photographs["kind"].str.startswith("out of distribution:")].replace({"method": names})

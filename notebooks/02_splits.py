@@ -12,8 +12,13 @@ import numpy as np
 import pandas as pd
 from IPython.display import Image
 
-from robustdl_lib import adverse_plots, data, split_plots, split_studies, splits, studies
+from robustdl_lib import data
+from robustdl_lib.data import splits
+from robustdl_lib.plots import adverse
+from robustdl_lib.plots import splits as split_figures
 from robustdl_lib.registry import SPLITS
+from robustdl_lib.runs import studies
+from robustdl_lib.studies import splits as split_studies
 
 # %% tags=["parameters"]
 rows: str = "reference"  # reference: committed rows; runs: computed here, of CIFAR's border only with CIFAR on disk
@@ -39,7 +44,7 @@ shown = np.concatenate(parts)
 words = pd.DataFrame({"given": planted.labels[shown], "true": true.labels[shown]})
 words["kind"] = np.where(words["given"] == words["true"], "ordinary", "mislabelled")
 words["group"] = np.repeat([f"Within {distance} of digit {row}" for row in chosen], [len(part) for part in parts])
-adverse_plots.gallery(planted.images[shown], words, white=16.0)
+adverse.gallery(planted.images[shown], words, white=16.0)
 
 # %% [markdown]
 # *Within* needs a distance, and a distance needs a description. Ours is simple on purpose: the mean of 8 x 8 areas,
@@ -80,7 +85,7 @@ pd.DataFrame(crossing, index=columns).T.infer_objects().round(1)
 
 # %%
 scores = studies.rows("split_scores", rows)
-split_plots.split_scores(scores)
+split_figures.split_scores(scores)
 
 # %%
 order = scores[["data", "cut"]].drop_duplicates()
@@ -109,7 +114,7 @@ table.round(1)
 # %%
 real = table.loc["digits"]
 further = f"clustered:distance={split_studies.FURTHER}"
-for learner, name in split_plots.LEARNERS.items():
+for learner, name in split_figures.LEARNERS.items():
     found = {spec: real.loc[spec] for spec in ("random", further)}
     print(f"{name}, random split: {found['random']['test_acc', learner]:.1f} % of all test images,")
     print(
@@ -147,7 +152,7 @@ pd.DataFrame({d: {"clusters": len(size), "largest": size.max()} for d, size in s
 
 # %%
 border = studies.rows("border", rows)
-split_plots.border(border)
+split_figures.border(border)
 
 # %%
 counted = border.set_index(["distance", "data"])[["pairs", "same", "other", "share", "near_acc", "far_acc", "all_acc"]]
@@ -211,8 +216,8 @@ assert scores.loc[scores["cut"].str.startswith("clustered"), "near"].max() == 0
 # %%
 tested = 100 * scores.groupby(["data", "cut", "learner"])["test_acc"].mean()
 if rows == "reference":
-    for learner in split_plots.LEARNERS:
-        right, wrong, lot, plain = (tested.xs(learner, level="learner")[kind] for kind in split_plots.TITLES)
+    for learner in split_figures.LEARNERS:
+        right, wrong, lot, plain = (tested.xs(learner, level="learner")[kind] for kind in split_figures.TITLES)
         assert lot["clustered:distance=0.3"] < 20 < 70 < lot[["random", "stratified"]].min()
         assert wrong["clustered:distance=0.3"] < 60 < 80 < wrong["random"]
         assert 100 - right["clustered:distance=0.3"] > 3 * (100 - right["random"])

@@ -40,7 +40,7 @@ specs = list(noisy["method"].unique())
 print(f"{rows['run_id'].nunique()} runs of {config.model} on {config.dataset}, {config.epochs} epochs each")
 print(f"label noise {config.noise}: {len(specs)} methods, seeds {sorted(map(int, noisy['seed'].unique()))}")
 for spec in specs:
-    print(f"  {METHODS.parse(spec).label:22} {METHODS.parse(spec).entry.meta['role']}")
+    print(f"  {METHODS.parse(spec).label:22} {METHODS.parse(spec).entry.facts.role}")
 
 # %% [markdown]
 # Rows with noise `none` are cross entropy on the true labels: what could be had if every label were right. The last
@@ -240,7 +240,7 @@ stopping.rename_axis("points").round(1)
 base = noisy[noisy["method"] == ("cce" if "cce" in specs else specs[0])]
 best = base.loc[base.groupby("run_id")["test_acc"].idxmax(), ["run_id", "epoch"]]
 moment = histograms.merge(best).pivot_table(index="p", columns="subset", values="count", aggfunc="sum")
-weighing = list(dict.fromkeys(["cce", *(spec for spec in specs if METHODS.parse(spec).entry.meta["role"] != "target")]))
+weighing = list(dict.fromkeys(["cce", *(spec for spec in specs if METHODS.parse(spec).entry.facts.role != "target")]))
 weights = {spec: gradients.weight_curve(spec, moment.index)["weight"].to_numpy() for spec in weighing}
 emphasis = pd.DataFrame({spec: moment.mul(weight, axis=0).sum() for spec, weight in weights.items()}).T
 on_wrong = 100 * emphasis["wrong"] / emphasis.sum(axis=1)

@@ -17,8 +17,10 @@ import torch
 from IPython.display import Markdown
 from torch.nn.functional import one_hot, softmax
 
-from robustdl_lib import data, frames, gradients, noise, objective, plots, practice_plots, symbols, train, weights
+from robustdl_lib import data, gradients, noise, objective, plots, symbols, train, weights
 from robustdl_lib.config import RunConfig
+from robustdl_lib.plots import rows as frames
+from robustdl_lib.plots import standard_practice
 from robustdl_lib.registry import METHODS
 
 # %% tags=["parameters"]
@@ -129,7 +131,7 @@ print("loss at q = 1: ", L.subs(q, 1), "  weight:", w.subs(q, 1), "  mode:", sta
 
 # %%
 talk = ["cce", "mae", "mse", "gce", "imae", "dm"]
-has_loss = {name: METHODS.entry(name).meta["role"] == "loss" for name in talk}
+has_loss = {name: METHODS.entry(name).facts.role == "loss" for name in talk}
 one, names = sp.Symbol("(1 - p)"), {symbols.knob("lam"): r"\lambda"}
 table = ["| | loss $L(p)$ | slope $-L'(p)$ | weight $w(p)$ | mode $\\psi$ |", "|---|---|---|---|---|"]
 for name in talk:
@@ -265,7 +267,7 @@ print("finite where p_y = 1:         ", sure.isfinite().item())
 # back through it by the same chain rule (red). Standard practice derives what goes back from a loss; DM designs it:
 
 # %%
-plots.FIGURES["standard_practice"](practice_plots.practice_rows())
+plots.FIGURES["standard_practice"](standard_practice.practice_rows())
 
 # %% [markdown]
 # The surrogate was a bow to the framework, and it is not needed: `logits.backward(gradient)` starts the lower lane where

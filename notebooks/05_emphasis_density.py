@@ -14,7 +14,9 @@ import sympy as sp
 from IPython.display import Markdown
 from scipy.stats import beta as beta_distribution
 
-from robustdl_lib import frames, gradients, plots, symbols, widgets
+from robustdl_lib import gradients, plots, symbols
+from robustdl_lib.plots import rows
+from robustdl_lib.plots.explorer import widget
 from robustdl_lib.registry import METHODS
 
 # %% tags=["parameters"]
@@ -66,7 +68,7 @@ pd.DataFrame(beta_rows, index=columns).T.infer_objects().round(4)
 # four that come with a loss:
 
 # %%
-slide = frames.emphasis_rows()
+slide = rows.emphasis_rows()
 plots.FIGURES["emphasis_density"](slide)
 
 # %% [markdown]
@@ -82,7 +84,7 @@ plots.FIGURES["emphasis_density"](slide)
 cell = np.linspace(0, 1, 20_001)
 below = cell <= hard
 part = {}
-for spec in frames.TALK:
+for spec in rows.TALK:
     density = gradients.emphasis_density(spec, cell)["density"].to_numpy()
     part[METHODS.parse(spec).label] = np.trapezoid(density[below], cell[below])
 pd.DataFrame({f"emphasis on p_y < {hard:g} (%)": pd.Series(part).mul(100).map("{:.5g}".format)})
@@ -193,7 +195,7 @@ searched.round(2)
 # [docs/explorer.html](../docs/explorer.html) has the same sliders and needs no kernel.
 
 # %%
-view = widgets.explorer(["cce", "mae", "gce", "dm:beta=12,lam=0.5"], B=10, time=0.75, confidence=0.9, C=10)
+view = widget.explorer(["cce", "mae", "gce", "dm:beta=12,lam=0.5"], B=10, time=0.75, confidence=0.9, C=10)
 view
 
 # %% [markdown]

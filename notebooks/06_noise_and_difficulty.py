@@ -11,7 +11,10 @@
 # %%
 import pandas as pd
 
-from robustdl_lib import gradients, noise_rates, plots, sweeps
+from robustdl_lib import gradients, plots, sweeps
+from robustdl_lib.plots import noise_and_difficulty
+from robustdl_lib.report import emphasis_modes
+from robustdl_lib.studies import noise_rates
 
 # %% tags=["parameters"]
 rows: str = "reference"  # reference: the committed rows; runs: what is missing there is trained, 88 networks
@@ -26,7 +29,7 @@ lambdas: list = [0.0, 0.5, 1.0, 2.0]  # the lambdas of DM to choose from, of the
 # the network gives to the given label:
 
 # %%
-ideal = noise_rates.ideal_runs()
+ideal = emphasis_modes.ideal_runs()
 curves = sweeps.rows(ideal)
 beliefs = pd.concat([run.p_y_frame() for run in ideal])
 cce = curves[curves["method"] == "cce"]
@@ -76,7 +79,7 @@ weights.round(2)
 # start lower.
 
 # %%
-found = noise_rates.readings(noise_rates.rows(rows))
+found = emphasis_modes.readings(emphasis_modes.rows(rows))
 found = found[found["rate"].isin([float(rate) for rate in asked]) & found["lam"].isin([float(lam) for lam in lambdas])]
 print(f"{len(found)} networks, seeds {', '.join(map(str, sorted(found['seed'].unique())))}")
 grid = found.pivot_table(index=["lam", "beta"], columns="rate", values="last", aggfunc="mean")
@@ -86,20 +89,20 @@ grid.rename_axis(columns="test accuracy (%) at noise rate").round(1)
 # The $\beta$ of each $\lambda$ that validation prefers, and the test accuracy with it:
 
 # %%
-best = noise_rates.sharpest(found)
+best = emphasis_modes.sharpest(found)
 words = best["last"].map("{:.1f}".format) + " (beta " + best["beta"].map("{:g}".format) + ")"
 cells = best.assign(words=words, psi=best["psi"].map("psi = {:.2f}".format))
 cells.pivot(index="rate", columns="psi", values="words").rename_axis(columns="test accuracy (%)")
 
 # %%
-plots.FIGURES["noise_and_difficulty"](noise_rates.figure_rows(found))
+plots.FIGURES["noise_and_difficulty"](noise_and_difficulty.figure_rows(found))
 
 # %% [markdown]
 # The upper panels are the talk's slide 11 on the digits. The lower left one is the table; the small dots are all runs.
 # The lower right one is slide 23's question. Its bars say which modes are as good as the chosen one, within 2 points.
 
 # %%
-ours = {by: noise_rates.chosen(found, by).set_index("rate") for by in ("val", "last")}
+ours = {by: emphasis_modes.chosen(found, by).set_index("rate") for by in ("val", "last")}
 val, oracle = ours["val"], ours["last"]
 steps = pd.DataFrame({"wrong (%)": (100 * val["wrong"]).round(1), "talk": val["published"], "validation": val["psi"]})
 steps["its beta"], steps["its accuracy (%)"] = val["beta"], val["last"].round(1)

@@ -16,8 +16,8 @@ import torch
 from torch.nn.functional import one_hot, softmax
 
 from robustdl_lib import losses, plots, targets
-from robustdl_lib.gradients import logit_gradient
 from robustdl_lib.registry import METHODS
+from robustdl_lib.theory.gradients import logit_gradient
 
 # %% tags=["parameters"]
 eps: float = 0.25  # share of the target that is changed in the arithmetic below, in [0.05, 0.95]

@@ -13,9 +13,11 @@ import pandas as pd
 import torch
 from torch.nn.functional import one_hot, softmax
 
-from robustdl_lib import plots, simplex, simplex_plots, summary, sweeps, targets
-from robustdl_lib.gradients import logit_gradient
+from robustdl_lib import plots, summary, sweeps, targets
+from robustdl_lib.plots import simplex as simplex_plots
 from robustdl_lib.registry import METHODS
+from robustdl_lib.theory import simplex
+from robustdl_lib.theory.gradients import logit_gradient
 
 # %% tags=["parameters"]
 profile: str = "quick"  # quick, or smoke (two epochs, for tests of the machinery)

@@ -14,9 +14,11 @@ import pandas as pd
 import torch
 from torch.nn.functional import one_hot, softmax
 
-from robustdl_lib import dynamics, overview, plots, summary, sweeps, targets
-from robustdl_lib.gradients import logit_gradient
+from robustdl_lib import plots, summary, sweeps, targets
 from robustdl_lib.registry import METHODS
+from robustdl_lib.report import dynamics, overview
+from robustdl_lib.theory import proselflc
+from robustdl_lib.theory.gradients import logit_gradient
 
 # %% tags=["parameters"]
 profile: str = "quick"  # quick, or smoke (two epochs, for tests of the machinery)
@@ -75,7 +77,7 @@ plots.FIGURES["trust"](rows)
 
 # %%
 p = [0.05, 0.92] + [0.03 / 8] * 8
-path = dynamics.steps(p, (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0), B=B)
+path = proselflc.steps(p, (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0), B=B)
 shown = path[["t", "g", "l", "trust", "target_0", "target_1", "semantic", "pull"]]
 shown = shown.assign(semantic=shown["semantic"].map(lambda j: plots.CLASSES[j] if j < 3 else "other"))
 names = {"t": "t/T", "target_0": "target: horse", "target_1": "target: deer", "semantic": "semantic class"}
@@ -98,7 +100,7 @@ shown.rename(columns=names).round(3).set_index("t/T")
 found = {}
 for top in (0.6, 0.8, 0.9, 0.95, 0.99):
     doubt = [0.6 * (1 - top), top] + [0.4 * (1 - top) / 8] * 8
-    found[f"deer {top}"] = {f"B = {b}": dynamics.crossing(doubt, B=b) for b in (8, 10, 12, 14, 16)}
+    found[f"deer {top}"] = {f"B = {b}": proselflc.crossing(doubt, B=b) for b in (8, 10, 12, 14, 16)}
 moments = pd.DataFrame(found).T
 print("t/T at which the target becomes deer; inf: never")
 moments.round(3)
@@ -117,7 +119,7 @@ moments.round(3)
 sharp = {}
 for top in (0.6, 0.8, 0.9, 0.95):
     doubt = [0.6 * (1 - top), top] + [0.4 * (1 - top) / 8] * 8
-    sharp[f"deer {top}"] = {f"T = {T}": dynamics.crossing(doubt, B=B, T=T) for T in (1.0, 0.5, 0.2)}
+    sharp[f"deer {top}"] = {f"T = {T}": proselflc.crossing(doubt, B=B, T=T) for T in (1.0, 0.5, 0.2)}
 pd.DataFrame(sharp).T.round(3)
 
 # %% [markdown]
@@ -261,7 +263,7 @@ for doubt_name, row in moments.iterrows():
     doubt = [0.6 * (1 - top), top] + [0.4 * (1 - top) / 8] * 8
     for b in (8, 16):
         moment = row[f"B = {b}"]
-        around = dynamics.steps(doubt, [moment - 1e-6, moment + 1e-6] if moment < 1 else [0.999], B=b)
+        around = proselflc.steps(doubt, [moment - 1e-6, moment + 1e-6] if moment < 1 else [0.999], B=b)
         assert list(around["semantic"]) == ([0, 1] if moment < 1 else [0])
 assert (moments > 0.5).all(axis=None)
 assert (path["pull"].diff().dropna() < 0).all()

@@ -9,8 +9,11 @@
 
 # %%
 
-from robustdl_lib import dynamics, dynamics_plots, overview, plots, summary, sweeps
+from robustdl_lib import plots, summary, sweeps
+from robustdl_lib.plots import dynamics
 from robustdl_lib.registry import METHODS
+from robustdl_lib.report import dynamics as rows_dynamics
+from robustdl_lib.report import overview
 
 # %% tags=["parameters"]
 profile: str = "quick"  # quick, or smoke (two epochs, for tests of the machinery)
@@ -41,7 +44,7 @@ setting = sweeps.Setting(profile=profile, **{name: value for name, value in chan
 rows = sweeps.run("figures", profile=profile, jobs=jobs or None, shelf=shelf, quiet=True, **setting.changes())
 config = setting.config()
 noisy = rows[rows["noise"] == config.noise]
-five = dynamics.of_the_talk(noisy["method"])
+five = rows_dynamics.of_the_talk(noisy["method"])
 print(f"{config.model} on {config.dataset}, {config.noise}; of the talk's five methods: {', '.join(five) or 'none'}")
 
 # %% [markdown]
@@ -92,9 +95,9 @@ if known:
 
 # %%
 if five:
-    side = dynamics.side_by_side(noisy)
-    order = dynamics.orders(side)
-    print(dynamics.told(side))
+    side = rows_dynamics.side_by_side(noisy)
+    order = rows_dynamics.orders(side)
+    print(rows_dynamics.told(side))
 
 # %% [markdown]
 # Five of the six orders agree nearly perfectly. The sixth, the fit of the clean subset, does not (in our rows all five are
@@ -122,13 +125,13 @@ alone = bool(methods or dataset or epochs)
 worked = noisy.iloc[:0] if alone else overview.held("talk_noise", profile, shelf=shelf)
 asymmetric = worked if len(worked) else noisy
 print(f"{asymmetric['noise'].iloc[0]}: {asymmetric['run_id'].nunique()} runs")
-dynamics_plots.dynamics(asymmetric)
+dynamics.dynamics(asymmetric)
 
 # %%
-if len(dynamics.of_the_talk(asymmetric["method"])) > 2:
-    talk = dynamics.side_by_side(asymmetric)
-    agreed = dynamics.orders(talk)
-    print(dynamics.told(talk))
+if len(rows_dynamics.of_the_talk(asymmetric["method"])) > 2:
+    talk = rows_dynamics.side_by_side(asymmetric)
+    agreed = rows_dynamics.orders(talk)
+    print(rows_dynamics.told(talk))
 
 # %% [markdown]
 # **Slide 38 comes out**, for CCE, Boot-soft and ProSelfLC nearly in its values: CP and LS end unsure, they sure, of wrong
@@ -138,7 +141,7 @@ if len(dynamics.of_the_talk(asymmetric["method"])) > 2:
 
 # %%
 pair = summary.final_readings(asymmetric)
-pair = pair[pair["method"].isin(dynamics.of_the_talk(pair["method"]))]
+pair = pair[pair["method"].isin(rows_dynamics.of_the_talk(pair["method"]))]
 ends = pair.pivot(index="seed", columns="method", values=["fit_wrong", "last"])
 ends.rename(columns={"fit_wrong": "wrong fitted (%)", "last": "test (%)"}).round(1).T
 
@@ -164,12 +167,12 @@ plots.FIGURES["fitting"](rows)
 # methods and seeds) and are asserted only there. A difference within the spread over seeds is not asserted at all.
 
 # %%
-drawn = dynamics_plots.dynamics_rows(rows)
-theirs = dynamics.published()
+drawn = dynamics.dynamics_rows(rows)
+theirs = rows_dynamics.published()
 for spec in five:
     shown = drawn[(drawn["method"] == spec) & (drawn["source"] == "published")].set_index("panel")["value"]
     assert (shown[theirs.columns] == theirs.loc[METHODS.parse(spec).name]).all()
-assert set(drawn["panel"]) == set(dynamics.MEASURED)
+assert set(drawn["panel"]) == set(rows_dynamics.MEASURED)
 assert readings[["last", "clean_acc"]].stack().between(0, 100).all()
 
 # %%

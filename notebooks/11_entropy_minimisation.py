@@ -13,9 +13,11 @@ import pandas as pd
 import torch
 from torch.nn.functional import log_softmax, one_hot, softmax
 
-from robustdl_lib import dynamics, dynamics_plots, losses, paths, plots, summary, sweeps, targets
-from robustdl_lib.gradients import logit_gradient
+from robustdl_lib import losses, paths, plots, summary, sweeps, targets
+from robustdl_lib.plots import dynamics
 from robustdl_lib.registry import METHODS
+from robustdl_lib.report import dynamics as rows_dynamics
+from robustdl_lib.theory.gradients import logit_gradient
 
 # %% tags=["parameters"]
 profile: str = "quick"  # quick, or smoke (two epochs, for tests of the machinery)
@@ -158,7 +160,7 @@ plots.FIGURES["entropy"](rows)
 # %%
 places = [paths.shelf(shelf, setting.home), paths.shelf("runs", setting.home)]
 runs = [run for run in sweeps.found(sweeps.plan("figures", setting), places) if run.config.noise == config.noise]
-belief = dynamics.believed(pd.concat([run.p_y_frame() for run in runs], ignore_index=True))
+belief = rows_dynamics.believed(pd.concat([run.p_y_frame() for run in runs], ignore_index=True))
 at_end = noisy[noisy["epoch"] == config.epochs].groupby("method")[
     ["entropy_clean", "entropy_wrong", "p_clean", "p_wrong"]
 ]
@@ -176,7 +178,7 @@ ends.rename(columns=names, index=lambda spec: METHODS.parse(spec).label).sort_va
 # ## Is a confident network right?
 
 # %%
-dynamics_plots.confidence(rows)
+dynamics.confidence(rows)
 
 # %% [markdown]
 # On the left each method goes from the epoch at which it corrects the most wrong labels (hollow) to its last. CCE, LS, CP and both kinds of

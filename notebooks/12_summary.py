@@ -10,8 +10,9 @@
 import pandas as pd
 import torch
 
-from robustdl_lib import overview, plots, published, sweeps, verdicts
+from robustdl_lib import plots, sweeps
 from robustdl_lib.registry import METHODS
+from robustdl_lib.report import overview, published, verdicts
 
 pd.set_option("display.max_colwidth", None)  # no claim is cut
 
@@ -171,7 +172,7 @@ assert (said.loc[said["verdict"] == verdicts.HOLDS, "by"] > 0).all()
 assert (said.loc[said["verdict"] == verdicts.FAILS, "by"] < 0).all()
 assert list(order.index) == list(is_what.index)
 assert (
-    is_what.loc[[s for s in order.index if METHODS.parse(s).entry.meta["role"] == "weight"], "acts on"]
+    is_what.loc[[s for s in order.index if METHODS.parse(s).entry.facts.role == "weight"], "acts on"]
     .eq("magnitude")
     .all()
 )

@@ -17,8 +17,11 @@ import pandas as pd
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from robustdl_lib import audit, audit_page, data_studies, plots, studies, suspects
+from robustdl_lib import plots
+from robustdl_lib.audit import audit, page, suspects
 from robustdl_lib.registry import METHODS
+from robustdl_lib.runs import studies
+from robustdl_lib.studies import data_centric
 
 # %% tags=["parameters"]
 rows: str = "reference"  # reference: committed rows; runs: computed here, in some minutes
@@ -33,7 +36,7 @@ live_epochs: int = 15  # epochs of the small trainings of the last part, in [1, 
 # %%
 study = studies.rows("data_centric", shelf=rows)
 ranked, trained = (study[study["part"] == part] for part in ("ranking", "retraining"))
-noises = [noise for noise in data_studies.NOISES if noise in set(ranked["noise"])]
+noises = [noise for noise in data_centric.NOISES if noise in set(ranked["noise"])]
 size = ranked.groupby(["noise", "seed"])[["examples", "wrong"]].first().groupby("noise").mean().loc[noises]
 print(f"{len(trained)} trainings after or without an action, seeds {sorted(trained['seed'].unique().tolist())}")
 print(f"{size['examples'].iloc[0]:.0f} training labels; wrong are")
@@ -189,7 +192,7 @@ pd.Series({folder.name: len(list(folder.iterdir())) for folder in sorted((home /
 lines = []
 options = {"model": "resnet8", "epochs": live_epochs, "folds": 3, "into": home / "report", "say": lines.append}
 found = audit.run(f"folder:{home / 'photos'}", **options)
-print(*lines[:-1], audit_page.lead(audit.counts(found.table)), sep="\n")
+print(*lines[:-1], page.lead(audit.counts(found.table)), sep="\n")
 
 # %% [markdown]
 # The table is ranked by $p_y$ over time. What is written beside it is the page `audit.html`: one file, with a picture of

@@ -11,7 +11,9 @@
 # %%
 import pandas as pd
 
-from robustdl_lib import data, frames, gradients, noise_plots, plots, summary, sweeps
+from robustdl_lib import data, gradients, plots, summary, sweeps
+from robustdl_lib.plots import noise as noise_plots
+from robustdl_lib.plots import rows as frames
 from robustdl_lib.registry import METHODS, NOISES
 
 # %% tags=["parameters"]
@@ -118,7 +120,7 @@ plots.FIGURES["fitting"](runs)
 
 # %%
 noisy = table[table["noise"] == config.noise]
-looks = pd.DataFrame({"method": noisy["label"], "role": [METHODS.parse(m).entry.meta["role"] for m in noisy["method"]]})
+looks = pd.DataFrame({"method": noisy["label"], "role": [METHODS.parse(m).entry.facts.role for m in noisy["method"]]})
 looks["emphasis mode"] = [round(gradients.emphasis_mode(method), 2) for method in noisy["method"]]
 looks["last (%)"] = noisy["last_mean"].round(1)
 looks["wrong fitted (%)"] = noisy["fit_wrong"].round(1)

@@ -17,8 +17,10 @@ import torch
 from IPython.display import Markdown, display
 from torch.nn.functional import cross_entropy, one_hot, softmax
 
-from robustdl_lib import gradients, lens, lens_plots, objective, symbols
+from robustdl_lib import gradients, objective, symbols
+from robustdl_lib.plots import methods
 from robustdl_lib.registry import METHODS
+from robustdl_lib.theory import method_card
 
 # %% tags=["parameters"]
 examples: int = 200  # random examples on which derivatives are compared, in [10, 10000]
@@ -40,7 +42,7 @@ seed: int = 0  # of the random examples, in [0, 1000000]
 # text; sympy takes the steps. Here they are for every method that has such a line ($p$ is $p_y$):
 
 # %% tags=["nbval-ignore-output"]
-names = [name for name in METHODS if "formula" in METHODS.entry(name).meta and name not in ("barron", "hampel")]
+names = [name for name in METHODS if METHODS.entry(name).facts.formula and name not in ("barron", "hampel")]
 lines, greek = [], {symbols.knob("lam"): r"\lambda", symbols.knob("eps"): r"\epsilon"}
 for name in names:
     lines.append(f"**{METHODS.entry(name).label}** ({METHODS.entry(name).source})\n")
@@ -76,7 +78,7 @@ for alpha in ("2", "1", "0", "-2", "-inf"):
 # loss is written over vectors; $S(\cdot)$ sums over the classes:
 
 # %% tags=["nbval-ignore-output"]
-vector = [name for name, entry in METHODS.entries.items() if "whole" in entry.meta]
+vector = [name for name, entry in METHODS.entries.items() if entry.facts.whole]
 Markdown("\n".join(["| method | loss |", "|:--|:--|", *(f"| {name} | `{symbols.whole(name)}` |" for name in vector)]))
 
 # %% [markdown]
@@ -102,7 +104,7 @@ H = -(p * p.log()).sum(dim=1, keepdim=True)
 dentropy = -p * (p.log() + H)
 m = one_hot(p.argmax(dim=1), 3).double()
 t = 0.9 * softmax(said, dim=1)  # a memory that is not full yet
-trust = METHODS.entry("proselflc").meta["trust"](logits, progress, **METHODS.parse("proselflc").values)[:, None]
+trust = METHODS.entry("proselflc").facts.trust(logits, progress, **METHODS.parse("proselflc").values)[:, None]
 agreement = (t * p).sum(dim=1, keepdim=True)
 log_sum, log_given = p.log().sum(dim=1, keepdim=True), (q * p.log()).sum(dim=1, keepdim=True)
 given = (q * p).sum(dim=1, keepdim=True)
@@ -173,10 +175,10 @@ report
 # that prints for GCE:
 
 # %%
-print(lens.facts("gce", num_classes=num_classes).to_string(index=False, header=False))
+print(method_card.facts("gce", num_classes=num_classes).to_string(index=False, header=False))
 
 # %%
-lens_plots.lens(lens.lens_rows("gce", num_classes=num_classes))
+methods.lens(method_card.lens_rows("gce", num_classes=num_classes))
 
 # %% [markdown]
 # ## All of them
@@ -184,14 +186,18 @@ lens_plots.lens(lens.lens_rows("gce", num_classes=num_classes))
 # One panel a method: the emphasis density at its defaults, over CCE in grey.
 
 # %%
-lens_plots.atlas(lens.atlas_rows(progress=progress))
+methods.atlas(method_card.atlas_rows(progress=progress))
 
 # %% [markdown]
 # The upper rows move the emphasis to the right; the targets (LS to pseudo-labels) leave it nearly where CCE has it. They act
 # by turning the *direction*, which this figure cannot show; notebook 08 draws it. The table says by how much:
 
 # %% tags=["nbval-ignore-output"]
-table = lens.table(num_classes=num_classes, progress=progress).drop(columns=["formula", "source"]).set_index("method")
+table = (
+    method_card.table(num_classes=num_classes, progress=progress)
+    .drop(columns=["formula", "source"])
+    .set_index("method")
+)
 table.sort_values("psi", key=lambda column: column.astype(float), kind="stable")
 
 # %% [markdown]
@@ -242,8 +248,8 @@ pd.DataFrame(scale).round(4)
 
 # %% tags=["nbval-ignore-output"]
 for name, entry in METHODS.entries.items():
-    if "memory" in entry.meta:
-        print(f"{name:9} {entry.meta['memory'].__doc__.splitlines()[0]}")
+    if entry.facts.memory:
+        print(f"{name:9} {entry.facts.memory.__doc__.splitlines()[0]}")
 
 # %% [markdown]
 # ELR (Liu et al. 2020) by hand. One example, given label 0, but the learner is rather sure of class 1. Cross entropy pulls

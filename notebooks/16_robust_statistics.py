@@ -18,8 +18,11 @@ import torch
 from IPython.display import Markdown
 from scipy.special import k1
 
-from robustdl_lib import estimators, frames, gradients, losses, paths, statistics_plots, sweeps, symbols
+from robustdl_lib import gradients, losses, paths, sweeps, symbols
+from robustdl_lib.plots import robust_statistics
+from robustdl_lib.plots import rows as frames
 from robustdl_lib.registry import METHODS
+from robustdl_lib.theory import m_estimators
 
 # %% tags=["parameters"]
 profile: str = "quick"  # quick, or smoke (two epochs, for tests of the machinery)
@@ -79,8 +82,8 @@ broken = pd.DataFrame(index=pd.Index([f"{100 * share:g} %" for share in outliers
 broken["mean"] = [sample.mean() for sample in samples.values()]
 broken["median"] = [np.median(sample) for sample in samples.values()]
 for alpha in shapes:
-    broken[f"alpha = {alpha:g}"] = [estimators.location(sample, alpha, c=2.0) for sample in samples.values()]
-broken["Hampel"] = [estimators.hampel_location(sample) for sample in samples.values()]
+    broken[f"alpha = {alpha:g}"] = [m_estimators.location(sample, alpha, c=2.0) for sample in samples.values()]
+broken["Hampel"] = [m_estimators.hampel_location(sample) for sample in samples.values()]
 broken.T.round(2) + 0.0
 
 # %% [markdown]
@@ -97,8 +100,8 @@ moved = [np.where(np.arange(1000) < 300, place, clean) for place in far]
 pulled["mean"] = [sample.mean() for sample in moved]
 pulled["median"] = [np.median(sample) for sample in moved]
 for alpha in shapes:
-    pulled[f"alpha = {alpha:g}"] = [estimators.location(sample, alpha, c=2.0) for sample in moved]
-pulled["Hampel"] = [estimators.hampel_location(sample) for sample in moved]
+    pulled[f"alpha = {alpha:g}"] = [m_estimators.location(sample, alpha, c=2.0) for sample in moved]
+pulled["Hampel"] = [m_estimators.hampel_location(sample) for sample in moved]
 pulled.T.map("{:.4g}".format)
 
 # %% [markdown]
@@ -117,8 +120,8 @@ pulled.T.map("{:.4g}".format)
 probes = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
 movement, constant = {}, {}
 for alpha in shapes:
-    base = estimators.location(clean, alpha, c=2.0)
-    after = np.array([estimators.location([*clean, base + z], alpha, c=2.0) for z in probes])
+    base = m_estimators.location(clean, alpha, c=2.0)
+    after = np.array([m_estimators.location([*clean, base + z], alpha, c=2.0) for z in probes])
     formula = sp.lambdify(x, psi[alpha].subs(scale, 2))(probes)
     movement[f"alpha = {alpha:g}"] = 1000 * (after - base)
     constant[alpha] = movement[f"alpha = {alpha:g}"][formula > 1e-3] / formula[formula > 1e-3]
@@ -142,7 +145,7 @@ agree.set_axis(["movement / psi, smallest", "largest", "1 / mean psi'"], axis=1)
 family = [f"barron:alpha={alpha:g},c={c:g}" for alpha in shapes]
 asked = [*family, "hampel", "cce", "mae", "mse", "gce", "tgce", "sce"]
 facts = pd.DataFrame({spec: gradients.robustness(spec)._asdict() for spec in asked}).T
-facts["rejection point"] = [estimators.rejection_point(spec) for spec in asked]
+facts["rejection point"] = [m_estimators.rejection_point(spec) for spec in asked]
 facts["w(0) / max w"] = facts["left_at_zero"]
 facts["emphasis mode"] = [gradients.emphasis_mode(spec) for spec in asked]
 shown = ["bounded", "sensitivity", "rejection point", "w(0) / max w", "emphasis mode"]
@@ -186,8 +189,8 @@ Markdown("\n".join(table))
 # the emphasis density is $h = 6\,p_y (1 - p_y)\,\psi$: **the right column is the middle one times the grey curve.**
 
 # %%
-curves = estimators.statistics_rows([*family, "hampel", "cce", "mae", "gce"])
-statistics_plots.robust_statistics(curves)
+curves = m_estimators.statistics_rows([*family, "hampel", "cce", "mae", "gce"])
+robust_statistics.robust_statistics(curves)
 
 # %% [markdown]
 # Look at $x = 1$, where the label is contradicted. In the middle the curves end anywhere from 0 to infinity; on the
@@ -231,10 +234,10 @@ partition.set_axis(["alpha = 0: pi sqrt 2", "alpha = 1: 2 e K_1(1)", "alpha = 2:
 
 # %%
 cauchy = math.sqrt(2) * np.random.default_rng(seed).standard_cauchy(1000)
-fitted = {"normal": estimators.fit_alpha(clean, c=1.0), "Cauchy": estimators.fit_alpha(cauchy, c=1.0)}
+fitted = {"normal": m_estimators.fit_alpha(clean, c=1.0), "Cauchy": m_estimators.fit_alpha(cauchy, c=1.0)}
 for share, sample in samples.items():
     if share > 0:
-        fitted[f"normal, {100 * share:g} % outliers"] = estimators.fit_alpha(sample, c=1.0)
+        fitted[f"normal, {100 * share:g} % outliers"] = m_estimators.fit_alpha(sample, c=1.0)
 pd.Series(fitted, name="alpha").to_frame().round(2)
 
 # %% [markdown]
@@ -260,7 +263,7 @@ subsets = {"clean": subsets["clean"], "wrong": subsets["wrong"], "all": subsets[
 chosen = pd.DataFrame(index=specs)
 for name, part in subsets.items():
     some = {spec: part.loc[spec] for spec in specs if part.loc[spec].sum()}
-    chosen[name] = pd.Series({spec: estimators.fit_alpha(1 - found.index, found, c) for spec, found in some.items()})
+    chosen[name] = pd.Series({spec: m_estimators.fit_alpha(1 - found.index, found, c) for spec, found in some.items()})
 noisy = rows[(rows["noise"] == config.noise) & (rows["epoch"] == config.epochs)]
 chosen["mean p_y of wrong labels"] = noisy.groupby("method")["p_wrong"].mean()
 together = chosen["all"].rank().corr(chosen["mean p_y of wrong labels"].rank())
@@ -283,7 +286,7 @@ chosen.rename(index=lambda spec: METHODS.parse(spec).label).rename_axis(f"alpha 
 moments = sorted({1, *(max(1, round(config.epochs * part)) for part in (0.1, 0.2, 0.4, 0.6, 0.8, 1.0))})
 seen = histograms[histograms["epoch"].isin(moments) & histograms["run_id"].isin(last["run_id"])]
 times = seen.pivot_table(index=["method", "epoch"], columns="p", values="count", aggfunc="sum")
-course = pd.Series({key: estimators.fit_alpha(1 - times.columns, found, c) for key, found in times.iterrows()})
+course = pd.Series({key: m_estimators.fit_alpha(1 - times.columns, found, c) for key, found in times.iterrows()})
 course = course.unstack().loc[specs].rename_axis("alpha after epoch", axis=1)
 course.rename(index=lambda spec: METHODS.parse(spec).label).round(2)
 
@@ -299,7 +302,7 @@ course.rename(index=lambda spec: METHODS.parse(spec).label).round(2)
 confounded = pd.DataFrame(index=specs)
 for one in sorted(map(float, scales)):
     whole = subsets["all"]
-    confounded[f"c = {one:g}"] = [estimators.fit_alpha(1 - whole.columns, whole.loc[spec], one) for spec in specs]
+    confounded[f"c = {one:g}"] = [m_estimators.fit_alpha(1 - whole.columns, whole.loc[spec], one) for spec in specs]
 confounded.rename(index=lambda spec: METHODS.parse(spec).label).rename_axis("alpha of all examples").round(2)
 
 # %% [markdown]

@@ -26,9 +26,11 @@ from IPython.display import Markdown
 from scipy.stats import kendalltau
 from torch.nn.functional import cosine_similarity, one_hot, softmax
 
-from robustdl_lib import gradients, noise, noise_plots, objective, published, symbols, targets, weights
-from robustdl_lib.gradients import logit_gradient
-from robustdl_lib.losses import cce
+from robustdl_lib import gradients, noise, objective, symbols, targets, weights
+from robustdl_lib.methods.losses import cce
+from robustdl_lib.plots.noise import transitions
+from robustdl_lib.report import published
+from robustdl_lib.theory.gradients import logit_gradient
 
 # %% tags=["parameters"]
 num_classes: int = 10  # classes of the random examples, in [3, 100]
@@ -514,7 +516,7 @@ for spec in (f"symmetric:{rate}", f"symmetric_all:{rate}", f"asymmetric:{rate}")
     i, j = np.indices(matrix.shape)
     columns = {"true": i.ravel(), "given": j.ravel(), "asked": matrix.ravel()}
     frames.append(pd.DataFrame(columns).assign(spec=spec, realised=drawn.transition.numpy().ravel()))
-noise_plots.transitions(pd.concat(frames, ignore_index=True))
+transitions(pd.concat(frames, ignore_index=True))
 
 # %% [markdown]
 # ### 16. Asymmetric noise, and superclasses that are none

@@ -20,15 +20,26 @@ from scipy.optimize import brentq, minimize_scalar
 from sklearn.datasets import load_digits
 from torch.nn.functional import cosine_similarity, cross_entropy, one_hot, softmax
 
+from robustdl_lib import data, gradients, losses, noise
+from robustdl_lib.plots import adverse
+
 # %%
-from robustdl_lib import adverse_plots, data, data_studies, estimators, exercises, gradients, losses, noise, noise_rates
+from robustdl_lib.report import emphasis_modes
+from robustdl_lib.studies import data_centric, exercises
+from robustdl_lib.studies.sweeps import TALK_METHODS
+from robustdl_lib.theory import m_estimators
 
-STUDIES_OF = (data_studies, exercises)  # importing them enters their studies and their sweep
+STUDIES_OF = (data_centric, exercises)  # importing them enters their studies and their sweep
 
-from robustdl_lib import objective, overview, simplex, split_studies, splits, studies, summary, sweeps, symbols, targets
+from robustdl_lib import objective, summary, sweeps, symbols, targets
 from robustdl_lib.config import profile_config
+from robustdl_lib.data import splits
 from robustdl_lib.registry import METHODS
-from robustdl_lib.verdicts import HOLDS, half_width, of_claim
+from robustdl_lib.report import overview
+from robustdl_lib.report.verdicts import HOLDS, half_width, of_claim
+from robustdl_lib.runs import studies
+from robustdl_lib.studies.splits import planted
+from robustdl_lib.theory import simplex
 
 torch.set_num_threads(1)  # many small computations: threads would wait for each other
 
@@ -87,13 +98,13 @@ assert (foreign.clean_labels[outside] == -1).all()
 # its even share of what the pair had.
 
 # %%
-people = adverse_plots.matrix_of(studies.rows("transitions_cifar10n", "reference"), "human:worst")
+people = adverse.matrix_of(studies.rows("transitions_cifar10n", "reference"), "human:worst")
 shared = people.copy()
 for one, other in [("truck", "automobile"), ("automobile", "truck"), ("cat", "dog"), ("dog", "cat")]:
     rest = [name for name in people if name not in (one, other)]
     shared.loc[one, other] = people.loc[one, rest].mean()
     shared.loc[one, [*rest, other]] *= (1 - people.loc[one, one]) / shared.loc[one, [*rest, other]].sum()
-before, after = (adverse_plots.asymmetry(matrix.to_numpy()) for matrix in (people, shared))
+before, after = (adverse.asymmetry(matrix.to_numpy()) for matrix in (people, shared))
 print(f"A = {before:.3f} with the two pairs, {after:.3f} without: they make {100 * (1 - after / before):.0f} % of it")
 assert np.allclose(shared.sum(axis=1), 1)
 assert after < before
@@ -109,7 +120,7 @@ assert after < before
 
 # %%
 doubts = studies.rows("doubts", kept)
-kinds = doubts[(doubts["part"] == "kinds") & doubts["kind"].isin(adverse_plots.KINDS)]
+kinds = doubts[(doubts["part"] == "kinds") & doubts["kind"].isin(adverse.KINDS)]
 seen = kinds[kinds["score"].isin(["1 - p_y", "entropy"])]
 auroc = seen.pivot_table(index=["method", "epochs"], columns=["score", "kind"], values="auroc", sort=False)
 late = auroc.xs(50, level="epochs")
@@ -170,7 +181,7 @@ product.round(2)
 # of ten elsewhere.
 
 # %%
-planted = split_studies.planted(0.4, 0)
+planted = planted(0.4, 0)
 described = splits.features(planted.images)
 origin = np.concatenate([np.arange(400), splits.nearest(described[400:], described[:400])[0]])
 crossing = {}
@@ -641,11 +652,11 @@ assert start[1] < 1.3 * start[0] < start[2]
 # step. A choice by one seed is a choice by chance wherever modes lie a few points apart.
 
 # %%
-tried = noise_rates.readings(noise_rates.rows("reference"))
+tried = emphasis_modes.readings(emphasis_modes.rows("reference"))
 of_seeds = {"seed 0": tried[tried["seed"] == 0], "three seeds": tried}
-best_modes = {words: noise_rates.chosen(part, "last").set_index("rate")["psi"] for words, part in of_seeds.items()}
+best_modes = {words: emphasis_modes.chosen(part, "last").set_index("rate")["psi"] for words, part in of_seeds.items()}
 accuracy = {
-    words: noise_rates.sharpest(part).pivot(index="rate", columns="psi", values="last")
+    words: emphasis_modes.sharpest(part).pivot(index="rate", columns="psi", values="last")
     for words, part in of_seeds.items()
 }
 ahead = {words: part.max(axis=1) - part[0.0] for words, part in accuracy.items()}
@@ -1029,7 +1040,7 @@ print("clean labels fitted (%):", own.round(1).to_dict())
 
 # %%
 flips = ended[big & usual["noise"].where(ended["epochs"] != 150, other=True) & (ended["noise"] == "asymmetric:0.4")]
-five = flips[flips["method"].isin(sweeps.TALK_METHODS)]
+five = flips[flips["method"].isin(TALK_METHODS)]
 table = five.groupby(["epochs", "method"])[["oracle", "last", "fit_wrong"]].mean().unstack("epochs")
 long = table.xs(150, axis=1, level="epochs")
 assert not committed or (long["fit_wrong"] > 99).all()
@@ -1182,7 +1193,7 @@ lost.round(1)
 
 # %%
 ranked = overview.outcomes(history[history["run_id"].isin(same["run_id"])])
-forgetful = [spec for spec in ranked.index if "memory" not in METHODS.parse(spec).entry.meta]
+forgetful = [spec for spec in ranked.index if not METHODS.parse(spec).entry.facts.memory]
 modes = pd.Series({spec: gradients.emphasis_mode(spec, progress=0.75) for spec in forgetful})
 place = pd.cut(modes, [-1, 0.15, 0.45, 1], labels=["up to 0.15", "0.15 to 0.45", "above 0.45"])
 ended_at = ranked.loc[forgetful, "last"].groupby(place, observed=True).agg(["size", "min", "median", "max"])
@@ -1304,7 +1315,7 @@ print(*(f"{r}: {g} or {s}" for r, g, s in doubtful[["rank", "given", "suggested"
 words = doubtful.assign(
     true=doubtful["given"], kind="ordinary", group=np.where(doubtful["rank"] <= 6, "Ranks 1 to 6", "Ranks 7 to 12")
 )
-adverse_plots.gallery(digits.images[doubtful["row"]], words.astype({"given": str, "true": str}), white=16.0)
+adverse.gallery(digits.images[doubtful["row"]], words.astype({"given": str, "true": str}), white=16.0)
 
 # %% [markdown]
 # Rows: `python -m robustdl_lib study digits_audited`; under each picture its given label. Eight are contradicted over time, six out of sample as well. We would have hesitated at the threes and fives whose upper bow is nearly closed (9 is suggested for five of them), and would have written the last four as they
@@ -1564,7 +1575,7 @@ steeper = {alpha: gradients.emphasis_mode(f"barron:alpha={alpha},c=0.3") for alp
 print("psi:", {alpha: round(mode, 3) for alpha, mode in steeper.items()})
 refused = False
 try:
-    estimators.location([0.0, 1.0, 2.0], alpha=4.0)
+    m_estimators.location([0.0, 1.0, 2.0], alpha=4.0)
 except ValueError as error:
     refused = True
     print(error)
@@ -1593,8 +1604,8 @@ sample, jitter, broken = rng.normal(size=1000), rng.normal(scale=0.1, size=1000)
 for far in (4.0, 8.0):
     moved = {share: np.where(np.arange(1000) < share * 1000, far + jitter, sample) for share in (0.2, 0.4)}
     for share, values in moved.items():
-        by = {f"alpha = {alpha:g}": estimators.location(values, alpha, c=2.0) for alpha in (2, 1, 0, -2, -np.inf)}
-        broken[f"at {far:g}, {100 * share:.0f} %"] = {**by, "Hampel": estimators.hampel_location(values)}
+        by = {f"alpha = {alpha:g}": m_estimators.location(values, alpha, c=2.0) for alpha in (2, 1, 0, -2, -np.inf)}
+        broken[f"at {far:g}, {100 * share:.0f} %"] = {**by, "Hampel": m_estimators.hampel_location(values)}
 broken = pd.DataFrame(broken)
 assert broken.loc["alpha = -inf", "at 4, 40 %"] > broken.loc["alpha = -inf", "at 8, 40 %"]
 assert broken.loc["Hampel", "at 4, 40 %"] > broken.loc["Hampel", "at 8, 40 %"]
@@ -1617,7 +1628,7 @@ log_Z = torch.trapezoid(inside, interval, dim=1).log()
 for spec in ("cce", "mae", "mse", "gce", "dm"):
     seen = torch.from_numpy(counts[spec].sum(axis=1).to_numpy(dtype=float))
     cost = rho @ (seen / seen.sum()) + log_Z
-    asked[spec] = [estimators.fit_alpha(x.numpy(), seen.numpy()), float(shapes[int(cost.argmin())])]
+    asked[spec] = [m_estimators.fit_alpha(x.numpy(), seen.numpy()), float(shapes[int(cost.argmin())])]
 asked = pd.DataFrame(asked, index=["over the real line", "over [0, 1]"]).T
 assert not committed or (asked["over [0, 1]"] == shapes[0]).all()
 asked.round(2)
@@ -1640,7 +1651,7 @@ asks = {}
 for spec in pair.index:
     part = pd.concat([run.p_y_frame().query("epoch == 50") for run in plan if run.config.method == spec])
     seen = part.groupby("p")["count"].sum()
-    asks[spec] = estimators.fit_alpha(1 - seen.index.to_numpy(), seen.to_numpy(), c=0.3)
+    asks[spec] = m_estimators.fit_alpha(1 - seen.index.to_numpy(), seen.to_numpy(), c=0.3)
 assert not committed or 0 < (pair.loc["adaptive:c=0.3"] > pair.loc["barron:alpha=0,c=0.3"]).sum() < 3
 assert not committed or pair.loc["adaptive:c=0.3"].std() < pair.loc["barron:alpha=0,c=0.3"].std()
 pair.assign(mean=pair.mean(axis=1), asked=pd.Series(asks)).rename(columns={"asked": "alpha asked for"}).round(2)

@@ -1,28 +1,20 @@
 """Robust deep learning under label noise, seen through the derivative of the loss with respect to the logits.
 
-Importing the package fills the registries: every loss, weighting, target, noise, data set, model and sweep.
+The public modules, from their rooms. The registries fill themselves: the first look-up imports the room that fills a
+table.
 """
 
-from robustdl_lib import (
-    config,
-    data,
-    gradients,
-    losses,
-    metrics,
-    models,
-    noise,
-    objective,
-    paths,
-    registry,
-    store,
-    summary,
-    sweeps,
-    symbols,
-    targets,
-    train,
-    weights,
-)
+from importlib import import_module
+from types import ModuleType
+
+from robustdl_lib import config, data, paths, registry
 from robustdl_lib.config import PROFILES, RunConfig
+from robustdl_lib.data import noise
+from robustdl_lib.methods import losses, objective, targets, weights
+from robustdl_lib.report import summary
+from robustdl_lib.runs import store, sweeps
+from robustdl_lib.theory import gradients, symbols
+from robustdl_lib.training import metrics, models, train
 
 __all__ = [
     "PROFILES",
@@ -36,6 +28,7 @@ __all__ = [
     "noise",
     "objective",
     "paths",
+    "plots",
     "registry",
     "store",
     "summary",
@@ -45,3 +38,10 @@ __all__ = [
     "train",
     "weights",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import ``plots`` when it is first used: drawing needs more than training does."""
+    if name == "plots":
+        return import_module(f"{__name__}.plots")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

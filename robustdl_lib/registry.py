@@ -8,18 +8,105 @@ to the first knob).
 
 import difflib
 import functools
+import importlib
 import inspect
+import pkgutil
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 
 class SpecError(ValueError):
     """A name, knob or value that the library does not know; its message is one sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What any registration may state of its knobs.
+
+    ``shows`` are the knobs that a legend always names; ``increasing`` are knobs whose values must rise in this order.
+    """
+
+    shows: tuple[str, ...] = ()
+    increasing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodFacts(Facts):
+    """What a training method states: its ``role`` (loss, weight or target), and what the lens and the objective need.
+
+    ``formula`` is the loss or weight in p = p_y; ``whole`` the loss over vectors, which holds for the knobs
+    ``whole_for``; ``says`` is a short form for tables. ``spans`` are ranges of sliders. ``memory`` is the class of what
+    the method remembers, ``trust`` the function of its trust. ``knows_batch``: an example's loss depends on the others
+    of its batch; ``missing``: it takes examples without a label.
+    """
+
+    role: Literal["loss", "weight", "target"]
+    formula: str | None = None
+    whole: str | None = None
+    whole_for: Mapping[str, Any] = field(default_factory=dict)
+    says: str | None = None
+    spans: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    memory: type[Any] | None = None
+    trust: Callable[..., Any] | None = None
+    knows_batch: bool = False
+    missing: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseFacts(Facts):
+    """What a noise states: whether it ``draws`` labels itself or ``changes_images``, and the ``licence`` of its data."""
+
+    draws: bool = False
+    changes_images: bool = False
+    licence: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetFacts(Facts):
+    """What a data set states: its augmentation, its classes' relations, its splits and the data that go with it.
+
+    ``pad`` pixels for crops and ``flip`` for mirror images; ``flips`` maps a class to its look-alike, ``superclasses``
+    a class to its superclass; ``validation`` examples; ``official_test``: the test set is given; ``partner`` is the
+    data set of its out-of-distribution examples, ``human`` the name of its human labels.
+    """
+
+    pad: int
+    flip: bool
+    flips: Mapping[int, int] = field(default_factory=dict)
+    superclasses: Any = None
+    validation: int | None = None
+    official_test: bool = False
+    partner: str | None = None
+    human: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepFacts(Facts):
+    """What a sweep states: ``apart``, whether its runs have a folder of their own; ``papers``, whether it is a paper's."""
+
+    apart: bool = False
+    papers: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureFacts(Facts):
+    """What a figure states: where its rows come from and the columns that it reads.
+
+    ``rows`` is ``"runs"``, ``"p_y"``, ``"study:NAME"`` or a function; ``prepare`` turns such rows into ``columns``.
+    ``papers`` returns the runs of the papers' own setting; a ``diagram`` has no axes.
+    """
+
+    rows: str | Callable[..., Any]
+    columns: tuple[str, ...]
+    prepare: Callable[..., Any] | None = None
+    papers: Callable[..., Any] | None = None
+    diagram: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,7 +119,7 @@ class Entry:
     label: str
     source: str
     knobs: type[BaseModel]
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    facts: Any
 
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return ``given`` as typed values without the defaults; raise :class:`SpecError` on a bad one."""
@@ -41,7 +128,7 @@ class Entry:
         except ValidationError as error:
             raise SpecError(f"{self.kind} {self.name!r}: {first_error(error, self.knobs)}") from None
         values = {**self.defaults(), **typed}
-        for low, high in pairwise(self.meta.get("increasing", ())):
+        for low, high in pairwise(self.facts.increasing):
             if not values[low] < values[high]:
                 found = f"{low} = {_plain(values[low])} and {high} = {_plain(values[high])}"
                 raise SpecError(f"{self.kind} {self.name!r}: {low} must be less than {high}, found {found}")
@@ -85,7 +172,7 @@ class Spec:
     def label(self) -> str:
         """The words for a legend: the entry's label and, in brackets, the knobs it always ``shows`` or that differ."""
         defaults = self.entry.defaults()
-        always = self.entry.meta.get("shows", ())
+        always = self.entry.facts.shows
         knobs = [f"{name} = {_plain(v)}" for name, v in self.values.items() if name in always or v != defaults[name]]
         return f"{self.entry.label} ({', '.join(knobs)})" if knobs else self.entry.label
 
@@ -93,25 +180,52 @@ class Spec:
 class Registry(Mapping[str, Callable[..., Any]]):
     """A table from names to functions of one kind; a mapping, so ``FIGURES["headline"](rows)`` works.
 
-    ``context`` names the keyword-only parameters that the caller supplies and a spec therefore cannot set.
+    ``room`` is the package whose files fill the table. ``facts`` is the type of what a registration may state. ``context`` names the keyword-only parameters that the caller
+    supplies and a spec therefore cannot set.
     """
 
-    def __init__(self, kind: str, context: tuple[str, ...] = ()) -> None:
+    def __init__(self, kind: str, room: str, facts: type["Facts"] | None = None, context: tuple[str, ...] = ()) -> None:
         self.kind = kind
+        self.facts = facts or Facts
+        self.room = f"{__package__}.{room}"
         self.context = context
-        self.entries: dict[str, Entry] = {}
+        self._entries: dict[str, Entry] = {}
+        self._state = "empty"
 
-    def register(self, name: str, *, label: str, source: str, **meta: Any) -> Callable[[Callable[..., Any]], Any]:
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """The entries by name; the first look-up imports every file of the room."""
+        if self._state != "filled":
+            with _FILLING:
+                self._fill()
+        return self._entries
+
+    def _fill(self) -> None:
+        if self._state != "empty":  # a file of the room looks something up while it is imported
+            return
+        self._state = "being filled"
+        try:
+            room = importlib.import_module(self.room)
+            for file in pkgutil.iter_modules(room.__path__, f"{self.room}."):
+                importlib.import_module(file.name)
+            self._state = "filled"
+        finally:
+            if self._state != "filled":
+                self._state = "empty"
+
+    def register(self, name: str, *, label: str, source: str, **facts: Any) -> Callable[[Callable[..., Any]], Any]:
         """Return a decorator that enters a function under ``name``; raises :class:`SpecError` on a duplicate.
 
         The decorated function is returned with its knobs checked at each call, so that ``losses.gce(z, t, q=0)``
         is refused as ``"gce:q=0"`` is.
         """
-        if name in self.entries:
-            raise SpecError(f"{self.kind} {name!r} is registered twice; the names in use are {self.listing()}")
 
         def enter(function: Callable[..., Any]) -> Callable[..., Any]:
-            entry = self.entries[name] = self.describe(name, function, label=label, source=source, **meta)
+            inside = (function.__module__ or "").startswith(f"{self.room}.")
+            entries = self._entries if inside else self.entries  # names of the library are taken first
+            if name in entries:
+                raise SpecError(f"{self.kind} {name!r} is registered twice; the names in use are {self.listing()}")
+            entry = entries[name] = self.describe(name, function, label=label, source=source, **facts)
             knobs = entry.knobs
 
             @functools.wraps(function)
@@ -123,9 +237,27 @@ class Registry(Mapping[str, Callable[..., Any]]):
 
         return enter
 
-    def describe(self, name: str, function: Callable[..., Any], *, label: str, source: str, **meta: Any) -> Entry:
-        """Return the entry that ``function`` would have, without entering it."""
-        return Entry(name, self.kind, function, label, source, _knobs_of(function, self.context), meta)
+    def describe(self, name: str, function: Callable[..., Any], *, label: str, source: str, **facts: Any) -> Entry:
+        """Return the entry that ``function`` would have, without entering it; raises SpecError for an unknown fact."""
+        return Entry(
+            name, self.kind, function, label, source, _knobs_of(function, self.context), self._typed(name, facts)
+        )
+
+    def _typed(self, name: str, given: Mapping[str, Any]) -> Any:
+        known = {fact.name: fact for fact in fields(self.facts)}
+        for word in given:
+            if word not in known:
+                close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise SpecError(f"{self.kind} {name!r}: no fact {word!r}, the facts are: {', '.join(known)}{hint}")
+        missing = [
+            word
+            for word, fact in known.items()
+            if word not in given and fact.default is fact.default_factory is MISSING
+        ]
+        if missing:
+            raise SpecError(f"{self.kind} {name!r}: the fact {missing[0]!r} is missing")
+        return self.facts(**given)
 
     def entry(self, name: str) -> Entry:
         """Return the entry called ``name``; raises :class:`SpecError` with the names there are."""
@@ -226,14 +358,20 @@ def _plain(value: Any) -> str:
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
-METHODS = Registry("method", context=("progress", "recalled"))
-NOISES = Registry("noise", context=("num_classes", "rng", "images", "superclasses", "flips", "human", "others"))
-DATASETS = Registry("data set")
-SPLITS = Registry("split", context=("labels", "features", "size", "seed"))
-MODELS = Registry("model", context=("num_classes", "in_channels"))
-SWEEPS = Registry("sweep", context=("setting",))
-STUDIES = Registry("study")
-FIGURES = Registry("figure")
+_FILLING = threading.RLock()
+METHODS = Registry("method", "methods", MethodFacts, context=("progress", "recalled"))
+NOISES = Registry(
+    "noise",
+    "data.noise",
+    NoiseFacts,
+    context=("num_classes", "rng", "images", "superclasses", "flips", "human", "others"),
+)
+DATASETS = Registry("data set", "data", DatasetFacts)
+SPLITS = Registry("split", "data", context=("labels", "features", "size", "seed"))
+MODELS = Registry("model", "training", context=("num_classes", "in_channels"))
+SWEEPS = Registry("sweep", "studies", SweepFacts, context=("setting",))
+STUDIES = Registry("study", "studies")
+FIGURES = Registry("figure", "plots", FigureFacts)
 TABLES = (METHODS, NOISES, DATASETS, SPLITS, MODELS, SWEEPS, STUDIES, FIGURES)
 
 

@@ -1,0 +1,51 @@
+"""Figures: one function each, data frame in, matplotlib Figure out; only :func:`save` writes files.
+
+A figure is registered with the columns that it reads and with where its rows come from: ``"runs"`` (rows of
+:func:`robustdl_lib.runs.store.load_runs`), ``"p_y"`` (histograms of p_y), or a function that returns them. ``prepare``,
+where there is one, turns such rows into the columns that are read, and leaves prepared rows as they are.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from robustdl_lib.plots.rows import require
+from robustdl_lib.plots.style import footnote, record, render, write
+from robustdl_lib.registry import FIGURES
+
+__all__ = ["FIGURES", "read", "save", "table"]
+
+
+def table(name: str, df: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that a figure reads: prepared, with its columns alone.
+
+    Raises SpecError for an unknown figure, and ValueError as :func:`robustdl_lib.plots.rows.require`.
+    """
+    facts = FIGURES.entry(name).facts
+    prepare = facts.prepare
+    return require(name, prepare(df) if prepare else df, facts.columns)
+
+
+def save(name: str, df: pd.DataFrame, folder: Path | str, provenance: dict[str, Any], note: str = "") -> Path:
+    """Draw a figure and write ``<name>.png``, ``.svg``, ``.csv`` (its rows) and ``.json`` (what it rests on).
+
+    It is drawn from the .csv's 6 significant digits, so that the file alone gives the same bytes again, and a ``note``
+    below. Each file is whole or absent. Returns the png's path; raises as :func:`table`, and OSError on a failed write.
+    """
+    entry = FIGURES.entry(name)
+    rows = table(name, df).to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
+    chart = entry.function(read(io.BytesIO(rows)))
+    said = {"figure": name, "caption": entry.label, "source": entry.source, "provenance": provenance}
+    said |= footnote(chart, note)
+    files = {".csv": rows, ".json": record(said, rows), ".png": render(chart, "png")}
+    chart.set_layout_engine("none")  # where things lie is settled: the svg needs no second search
+    files[".svg"] = render(chart, "svg")
+    write({name + ending: content for ending, content in files.items()}, Path(folder))
+    return Path(folder) / f"{name}.png"
+
+
+def read(source: Any) -> pd.DataFrame:
+    """Read back the .csv of a saved figure, from a path or a file."""
+    return pd.read_csv(source, keep_default_na=False, na_values=[""])

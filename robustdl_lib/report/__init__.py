@@ -1,0 +1,1 @@
+"""Results: tables, verdicts, published numbers and claims."""

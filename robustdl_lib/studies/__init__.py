@@ -1,0 +1,1 @@
+"""The sweeps and studies of the course: what is trained and computed for its figures."""

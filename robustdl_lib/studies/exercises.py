@@ -1,0 +1,234 @@
+"""What the solutions to the exercises rest on: a sweep of trainings and studies that no other notebook needs.
+
+Notebook 18 reads their committed rows. Each says which exercise asked for it.
+"""
+
+import tempfile
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from joblib import cpu_count
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from robustdl_lib import data
+from robustdl_lib.audit import audit, suspects
+from robustdl_lib.config import RunConfig, profile_config
+from robustdl_lib.parallel import on_threads, spread
+from robustdl_lib.registry import STUDIES, SWEEPS
+from robustdl_lib.runs.sweeps import Setting
+from robustdl_lib.studies import adverse
+from robustdl_lib.studies.sweeps import TALK_METHODS, WORKED_NOISES
+from robustdl_lib.training import cross_validation
+from robustdl_lib.training.train import fit
+
+DM = "dm:beta=12,lam=0.5"
+MODEL = "resnet8"
+"""Smaller than the profile's, so that all of it takes minutes."""
+NOISES = ("symmetric:0.4", "asymmetric:0.2", "asymmetric:0.4")
+"""What rankings are compared on; suspects are acted on at the first and the last."""
+RANKERS = ("cce", "gce")
+SURE = 0.9
+"""The average probability of a suggested class from which it replaces the label (exercise 1 of notebook 13)."""
+Labels = NDArray[np.int64]
+
+
+@SWEEPS.register("exercises", label="what exercises ask to train", source="notebook 18, the solutions", apart=True)
+def exercises(*, setting: Setting) -> list[RunConfig]:
+    """Return the trainings that exercises ask for: other noises, splits, rates and budgets.
+
+    The network is ResNet-8, which is smaller than the profile's, but for other budgets, which are compared with the
+    profile's own runs.
+    """
+    plain, small = setting.config(), {"model": MODEL}
+    return [
+        *setting.configs(("cce", DM), **small),  # what the others are compared with
+        *setting.configs(("cce", DM), split="clustered:distance=0.3", **small),  # 02.4
+        *setting.configs(("cce", DM, "dm:beta=12,lam=2"), noise="symmetric:0.6", **small),  # 03.1
+        *setting.configs(("cce",), lr=plain.lr / 2, **small),  # 08.5
+        *setting.configs(("cce",), weight_decay=2 * plain.weight_decay, **small),  # 08.5
+        *setting.configs(("cce",), noise="asymmetric:0.6", **small),  # 14.1
+        *setting.configs(("barron:alpha=0,c=0.3", "adaptive:c=0.3"), **small),  # 16.6
+        *setting.configs(("cce", "mae", "gce", DM), epochs=10),  # 14.5
+        *setting.configs(TALK_METHODS, noise=WORKED_NOISES[0], epochs=3 * plain.epochs),  # 10.3
+    ]
+
+
+@STUDIES.register(
+    "doubts",
+    label="What CCE, GCE and DM say of wrong, foreign and ambiguous digits after 10 and 50 epochs; blends and halves.",
+    source="notebook 18, exercises 3 to 5 of notebook 01",
+)
+def doubts(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[int, Field(ge=1)] = 3) -> pd.DataFrame:
+    """Return how well scores tell kinds of training examples from clean ones after the last epoch.
+
+    A row a training, ``kind`` and ``score``, as :func:`robustdl_lib.studies.adverse.detect` gives them. ``part`` is
+    ``kinds`` for noise of all kinds (CCE, GCE and DM, after 10 epochs and after the profile's own number) and ``blend``
+    for CCE where one example in ten is ambiguous, as halves or as a blend. Among the scores is the ``product``
+    (1 - p_y) (1 - H(p) / log C), which is high where a label is contradicted with confidence.
+    """
+    plain = profile_config(profile, model=model)
+    budgets = dict.fromkeys((min(10, plain.epochs), plain.epochs))
+    kinds: list[dict[str, Any]] = [
+        {"noise": adverse.NOISE, "method": m, "epochs": n} for m in ("cce", "gce", DM) for n in budgets
+    ]
+    blends: list[dict[str, Any]] = [{"noise": f"ambiguous:rate=0.1,how={how}"} for how in ("halves", "blend")]
+    configs = [
+        plain.replace(seed=seed, noise_seed=seed, **changes) for seed in range(seeds) for changes in (*kinds, *blends)
+    ]
+    parts = ["kinds"] * len(kinds) + ["blend"] * len(blends)
+    found = spread(_doubted, [(cfg,) for cfg in configs], cpu_count())
+    return pd.concat(
+        [rows.assign(part=part) for rows, part in zip(found, parts * seeds, strict=True)], ignore_index=True
+    )
+
+
+@STUDIES.register(
+    "longer_mae",
+    label="Which digits MAE predicts, epoch by epoch, in 50 epochs and in 200.",
+    source="notebook 18, exercise 3 of notebook 03",
+)
+def longer_mae(
+    *, profile: str = "quick", model: str = MODEL, longer: Annotated[int, Field(ge=1)] = 200
+) -> pd.DataFrame:
+    """Return what MAE predicts on the training set: a row a budget, epoch and class; seed 1, the profile's noise.
+
+    Columns ``epochs``, ``epoch``, ``label``, the ``share`` of the training examples that are predicted as that
+    class, and ``test_acc`` of the epoch.
+    """
+    plain = profile_config(profile, model=model, method="mae", seed=1, noise_seed=1)
+    configs = [plain, plain.replace(epochs=longer)]
+    return pd.concat(spread(_predicted, [(cfg,) for cfg in configs], cpu_count()), ignore_index=True)
+
+
+@STUDIES.register(
+    "second_look",
+    label="Suspects ranked by p_y and by margin, corrected only where sure, and looked for once more.",
+    source="notebook 18, exercises of notebook 13; Pleiss et al. 2020",
+)
+def second_look(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[int, Field(ge=1)] = 3) -> pd.DataFrame:
+    """Rank by p_y and by margin, act in one more way, and look again after correcting.
+
+    Data and network are those of ``data_centric``. Rows are of three kinds (``part``). ``ranking``: the quality
+    (:func:`robustdl_lib.audit.suspects.quality`) of the dynamics of ``method`` by ``score`` (``p_y`` or ``margin``, averaged
+    over all epochs), under NOISES. ``careful``: CCE trained again after its suspects were corrected where the suggested
+    class has an average probability of SURE at least, and dropped elsewhere: ``test_acc``, ``examples``, the share
+    ``wrong``. ``second``: what the same look says after all suspects were corrected: the share ``wrong`` before, the
+    labels ``left`` wrong; of a second round how many it ``acted`` on, ``found`` and ``spoilt``.
+    """
+    plain = profile_config(profile, model=model)
+    configs = [
+        plain.replace(noise=noise, method=method, seed=seed, noise_seed=seed)
+        for seed in range(seeds)
+        for noise in NOISES
+        for method in RANKERS
+    ]
+    parts = spread(_looked, [(cfg,) for cfg in configs], cpu_count())
+    return pd.DataFrame([row for part in parts for row in part]).sort_values(
+        ["part", "noise", "method", "seed"], kind="stable", ignore_index=True
+    )
+
+
+@STUDIES.register(
+    "digits_audited",
+    label="The most suspicious labels of the digits as they are, without added noise.",
+    source="notebook 18, exercise 4 of notebook 13",
+)
+def digits_audited(*, top: Annotated[int, Field(ge=1)] = 12, epochs: Annotated[int, Field(ge=1)] = 40) -> pd.DataFrame:
+    """Return the first ``top`` rows of an audit's table (:func:`robustdl_lib.audit.audit.examine`); ResNet-8, seed 0."""
+    with tempfile.TemporaryDirectory() as folder, on_threads(1):
+        found = audit.run("digits", model=MODEL, epochs=epochs, into=folder, say=lambda _: None)
+    return found.table.head(top)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one training said of its labels: mean probabilities [N, C], and both scores by name [N]."""
+
+    mean: NDArray[np.float64]
+    scores: dict[str, NDArray[np.float64]]
+
+
+def look(cfg: RunConfig, loaded: data.Data) -> Look:
+    """Train once and return the dynamics of p_y and of the margin of each given label, averaged over all epochs."""
+    labels, margins = loaded.train.labels.numpy(), []
+    watcher = cross_validation.Watch(loaded.train.labels)
+
+    def record(epoch: int, logits: Tensor) -> None:
+        watcher(epoch, logits)
+        margins.append(suspects.margin(logits.cpu().numpy(), labels))
+
+    fit(cfg, loaded, on_logits=record)
+    seen = watcher.seen()
+    scores = {"p_y": suspects.dynamics(seen.p_given), "margin": suspects.dynamics(np.stack(margins))}
+    return Look(seen.mean, scores)
+
+
+def careful(labels: Labels, mean: NDArray[np.float64]) -> tuple[Labels, NDArray[np.bool_]]:
+    """Return new labels [N] and which examples stay: suspects are corrected where the suggestion is sure, else dropped.
+
+    labels [N], mean probabilities [N, C]. Suspects are the labels that the mean contradicts.
+    """
+    flagged, sure = suspects.contradicted(labels, mean), mean.max(axis=1) >= SURE
+    return np.where(flagged & sure, suspects.suggest(mean), labels), ~flagged | sure
+
+
+def _looked(cfg: RunConfig) -> list[dict[str, Any]]:
+    """Return the rows of one look, and of what follows from it."""
+    loaded = data.load(cfg)
+    seen = look(cfg, loaded)
+    wrong, cell = loaded.train.mislabelled.numpy(), {"noise": cfg.noise, "method": cfg.method, "seed": cfg.seed}
+    table = suspects.quality(seen.scores, wrong).rename(columns={"ranker": "score"})
+    rows = [{"part": "ranking", **cell, **row} for row in table.to_dict("records")]
+    if cfg.noise in (NOISES[0], NOISES[-1]) and cfg.method == RANKERS[0]:
+        rows += [{"part": "careful", **cell, **_retrained(cfg, loaded, seen)}]
+        rows += [{"part": "second", **cell, **_second_round(cfg, loaded, seen)}]
+    return rows
+
+
+def _retrained(cfg: RunConfig, loaded: data.Data, seen: Look) -> dict[str, Any]:
+    after, stays = careful(loaded.train.labels.numpy(), seen.mean)
+    kept = cross_validation.take(cross_validation.relabel(loaded.train, after), stays)
+    test = fit(cfg, replace(loaded, train=kept)).history["test_acc"].iloc[-1]
+    return {"test_acc": test, "examples": len(kept.rows), "wrong": float(kept.mislabelled.double().mean())}
+
+
+def _second_round(cfg: RunConfig, loaded: data.Data, seen: Look) -> dict[str, Any]:
+    """Correct all suspects, train and look again, correct again, and count."""
+    labels, true = loaded.train.labels.numpy(), loaded.train.clean_labels.numpy()
+    once = np.where(suspects.contradicted(labels, seen.mean), suspects.suggest(seen.mean), labels)
+    again = look(cfg, replace(loaded, train=cross_validation.relabel(loaded.train, once))).mean
+    acted = suspects.contradicted(once, again)
+    twice = np.where(acted, suspects.suggest(again), once)
+    counts = {"found": (once != true) & (twice == true), "spoilt": (once == true) & (twice != true), "acted": acted}
+    said = {name: int(members.sum()) for name, members in counts.items()}
+    return {"wrong": float((labels != true).mean()), "left": int((once != true).sum()), **said}
+
+
+def _doubted(cfg: RunConfig) -> pd.DataFrame:
+    """Train, and return what the last epoch says of each kind of training example, by each score and by the product."""
+    said: dict[str, Tensor] = {}
+    loaded = data.load(cfg)
+    fit(cfg, loaded, on_logits=lambda _, logits: said.update(last=logits.cpu()))
+    split = loaded.train
+    judged = adverse.judge(said["last"], split.labels, split.clean_labels)
+    judged = judged.assign(kind=adverse.kinds(split))
+    product = judged["1 - p_y"] * (1 - judged["entropy"])
+    rows = [adverse.detect(judged)]
+    rows += [adverse.detect(judged.assign(**{"1 - p_y": product})).query("score == '1 - p_y'").assign(score="product")]
+    return pd.concat(rows).assign(noise=cfg.noise, method=cfg.method, epochs=cfg.epochs, seed=cfg.seed)
+
+
+def _predicted(cfg: RunConfig) -> pd.DataFrame:
+    loaded, said = data.load(cfg), []
+    classes = loaded.num_classes
+    trained = fit(
+        cfg, loaded, on_logits=lambda _, logits: said.append(logits.argmax(dim=1).bincount(minlength=classes))
+    )
+    shares = np.stack([counts.cpu().numpy() for counts in said]) / len(loaded.train.rows)
+    epochs, labels = np.indices(shares.shape)
+    columns = {"epochs": cfg.epochs, "epoch": epochs.ravel() + 1, "label": labels.ravel(), "share": shares.ravel()}
+    return pd.DataFrame(columns).assign(test_acc=np.repeat(trained.history["test_acc"].to_numpy(), classes))

@@ -1,0 +1,1 @@
+"""What a method does to the derivative of the loss with respect to the logits."""

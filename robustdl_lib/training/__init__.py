@@ -1,0 +1,1 @@
+"""One training: network, step, loop, checkpoint and measurements."""
