@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmarks import gpu, many, memory, report, roofline, throughput
 from benchmarks.setting import BUDGETS, ROOT, Budget, budget, there
-from robustdl_lib import paths
+from robustdl_lib import files, paths
 
 TRIED = ROOT / "build" / "benchmarks"
 PARTS: dict[str, Callable[[Budget], Iterator[dict[str, Any]]]] = {
@@ -37,7 +37,7 @@ def measure(chosen: Budget, say: Callable[[str], None] = print) -> pd.DataFrame:
 def run(name: str, folder: Path, page: Path, say: Callable[[str], None] = print) -> Path:
     """Measure with a budget, keep the results in ``folder`` and renew ``page``; return the csv's path."""
     chosen, origin, started = budget(name), report.machine(), perf_counter()
-    paths.require_writable(folder)
+    files.require_writable(folder)
     rows = measure(chosen, say)
     path = report.keep(rows, {**origin, "budget": name, "seconds": round(perf_counter() - started)}, folder)
     report.write_page(folder, page)

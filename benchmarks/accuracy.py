@@ -17,12 +17,11 @@ import torch
 
 from benchmarks import plain
 from benchmarks.setting import ROOT, cores
-from robustdl_lib import paths, store, summary, train
+from robustdl_lib import files, store, summary, train
 from robustdl_lib.config import RunConfig, profile_config
 from robustdl_lib.data import load, load_source
 from robustdl_lib.data.raw import Source
 from robustdl_lib.parallel import spread
-from robustdl_lib.plots import style
 from robustdl_lib.training.compute import fastest
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -55,7 +54,7 @@ def one(side: str, profile: str, cfg: RunConfig, source: Source) -> dict[str, An
 
 def run(profile: str, cfgs: Sequence[RunConfig], jobs: int, path: Path) -> Iterator[dict[str, Any]]:
     """Train on both sides what ``path`` lacks, ``jobs`` processes at a time, and yield each row once it is on disk."""
-    paths.require_writable(path.parent)
+    files.require_writable(path.parent)
     done = {(row["side"], row["run_id"]) for row in _read(path)}
     todo = [(side, cfg) for cfg in cfgs for side in SIDES if (side, cfg.run_id) not in done]
     sources = {name: load_source(name) for name in {cfg.dataset for _, cfg in todo}}
@@ -98,11 +97,11 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
 
 def blocks(folder: Path) -> list[str]:
     """Return the Markdown of the accuracies that ``folder`` holds: nothing, or a heading and a table of all files."""
-    files = sorted(folder.glob("accuracy_*.csv"))
-    tables = [table for path in files if len(table := compare(pd.read_csv(path)))]
+    results = sorted(folder.glob("accuracy_*.csv"))
+    tables = [table for path in results if len(table := compare(pd.read_csv(path)))]
     if not tables:
         return []
-    links = ", ".join(f"[{path.name}]({folder.name}/{path.name})" for path in files)
+    links = ", ".join(f"[{path.name}]({folder.name}/{path.name})" for path in results)
     said = f"Last test accuracy in %, ours against the plain loop, the same seeds, noise and budget: {links}."
     return ["## Accuracy", said, summary.markdown(pd.concat(tables).fillna("-"))]
 
@@ -135,7 +134,7 @@ def _read(path: Path) -> list[dict[str, str]]:
 def _add(path: Path, row: dict[str, Any]) -> None:
     """Add a row: the file is the old one or the new one at any time."""
     rows = pd.DataFrame([*_read(path), row], columns=list(COLUMNS))
-    style.write({path.name: rows.to_csv(index=False, lineterminator="\n").encode()}, path.parent)
+    files.write_all({path.name: rows.to_csv(index=False, lineterminator="\n").encode()}, path.parent)
 
 
 if __name__ == "__main__":

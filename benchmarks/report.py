@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import accuracy, chart, tables
 from benchmarks.setting import COLUMNS, ROOT, cores
-from robustdl_lib import paths, store, summary
+from robustdl_lib import files, store, summary
 from robustdl_lib.config import ConfigError
 from robustdl_lib.plots import style
 
@@ -46,7 +46,7 @@ def title(found: dict[str, Any]) -> str:
 
 def slug(found: dict[str, Any]) -> str:
     """Return the name of a machine's files, such as ``amd-epyc-2-cores``."""
-    return paths.file_name(title(found).lower().replace(",", ""))
+    return files.file_name(title(found).lower().replace(",", ""))
 
 
 def keep(rows: pd.DataFrame, origin: dict[str, Any], folder: Path = RESULTS) -> Path:
@@ -60,9 +60,9 @@ def keep(rows: pd.DataFrame, origin: dict[str, Any], folder: Path = RESULTS) -> 
     name = slug(origin)
     table = rows[list(COLUMNS)].to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
     picture = chart.draw(read(io.BytesIO(table)), title(origin))
-    files = {".csv": table, ".json": style.record(origin, table), ".png": style.render(picture, "png")}
-    files[".svg"] = style.render(picture, "svg")
-    style.write({name + ending: content for ending, content in files.items()}, folder)
+    contents = {".csv": table, ".json": files.record(origin, table), ".png": style.render(picture, "png")}
+    contents[".svg"] = style.render(picture, "svg")
+    files.write_all({name + ending: content for ending, content in contents.items()}, folder)
     return folder / f"{name}.csv"
 
 

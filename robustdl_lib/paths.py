@@ -1,14 +1,10 @@
 """Where data, results and figures live; each place can be moved by an environment variable."""
 
-import contextlib
 import os
-import platform
 import re
-import shutil
 from pathlib import Path
 
 NAMED = re.compile(r'^name = "robustdl-lib"$', re.MULTILINE)
-LEAST_FREE_BYTES = 20 * 2**20
 
 
 def is_checkout(folder: Path) -> bool:
@@ -69,57 +65,6 @@ def shelf(name: str, profile: str, *, writing: bool = False) -> Path:
     moved = results() / name / profile
     committed = ROOT / "results" / name / profile
     return committed if name == "reference" and not writing and not moved.is_dir() else moved
-
-
-def file_name(text: str) -> str:
-    """Return a text as a file's or folder's name: what is no letter, digit or one of ``. + = - _`` becomes a dash."""
-    return re.sub(r"[^\w.+=-]+", "-", text)
-
-
-def hidden(shelf: Path, kind: str, run_id: str) -> Path:
-    """Return the place beside the runs of a shelf of what is no run but belongs to one: its checkpoint, its lock."""
-    return shelf / f".{kind}-{run_id}"
-
-
-def unfinished(run_id: str) -> str:
-    """Return how a name begins of what this process is still writing: its run id, process and machine."""
-    return f".part-{run_id}-{os.getpid()}-{file_name(platform.node())}-"
-
-
-def left_by_the_dead(part: Path) -> bool:
-    """Return whether a file or folder is :func:`unfinished` of a process of this machine that is no more."""
-    named = re.fullmatch(r"\.part-[0-9a-f]+-(\d+)-(.*)-[^-]*", part.name)
-    return bool(named and named[2] == file_name(platform.node()) and not alive(int(named[1])))
-
-
-def alive(pid: int) -> bool:
-    """Return whether a process runs; one that has ended is only a name until its parent asks how, if it ever does."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    with contextlib.suppress(OSError):  # a system without /proc
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] not in ("Z", "X")
-    return True
-
-
-def require_writable(folder: Path) -> None:
-    """Make ``folder`` and write a file in it; raises :class:`OSError` in one sentence where that cannot work."""
-    probe = folder / f".write-test-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"\0" * 4096)
-    except OSError as error:
-        raise OSError(f"cannot write to {folder}: {error.strerror or error}; choose another place") from None
-    finally:
-        with contextlib.suppress(OSError):
-            probe.unlink()
-    free = shutil.disk_usage(folder).free
-    if free < LEAST_FREE_BYTES:
-        wanted = LEAST_FREE_BYTES // 2**20
-        raise OSError(f"too little space in {folder}: {free / 2**20:.1f} MiB free, at least {wanted} MiB are needed")
 
 
 def _place(variable: str, default: str) -> Path:

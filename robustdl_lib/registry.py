@@ -219,12 +219,12 @@ class Registry(Mapping[str, Callable[..., Any]]):
         The decorated function is returned with its knobs checked at each call, so that ``losses.gce(z, t, q=0)``
         is refused as ``"gce:q=0"`` is.
         """
+        self._require_new(name, self._entries)
 
         def enter(function: Callable[..., Any]) -> Callable[..., Any]:
             inside = (function.__module__ or "").startswith(f"{self.room}.")
             entries = self._entries if inside else self.entries  # names of the library are taken first
-            if name in entries:
-                raise SpecError(f"{self.kind} {name!r} is registered twice; the names in use are {self.listing()}")
+            self._require_new(name, entries)
             entry = entries[name] = self.describe(name, function, label=label, source=source, **facts)
             knobs = entry.knobs
 
@@ -236,6 +236,10 @@ class Registry(Mapping[str, Callable[..., Any]]):
             return checked
 
         return enter
+
+    def _require_new(self, name: str, entries: Mapping[str, Entry]) -> None:
+        if name in entries:
+            raise SpecError(f"{self.kind} {name!r} is registered twice; the names in use are {', '.join(entries)}")
 
     def describe(self, name: str, function: Callable[..., Any], *, label: str, source: str, **facts: Any) -> Entry:
         """Return the entry that ``function`` would have, without entering it; raises SpecError for an unknown fact."""

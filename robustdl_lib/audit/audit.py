@@ -19,14 +19,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
-from robustdl_lib import data, paths
+from robustdl_lib import data, files, paths
 from robustdl_lib.audit import page as audit_page
 from robustdl_lib.audit import suspects
 from robustdl_lib.audit.page import AMBIGUOUS, FLAGS, OUTLIER, TWIN, WRONG, flags_of
 from robustdl_lib.config import ConfigError, RunConfig
 from robustdl_lib.data import splits
 from robustdl_lib.data.raw import Source
-from robustdl_lib.plots.style import record, write
+from robustdl_lib.files import record, write_all
 from robustdl_lib.registry import DATASETS, METHODS, NOISES
 from robustdl_lib.runs import store
 from robustdl_lib.training import cross_validation
@@ -100,7 +100,7 @@ def run(
     labels = loaded.train.labels.numpy()
     parts = _folds(labels, source.classes, folds)
     cfg = fitted(cfg, len(labels), parts, epochs)
-    paths.require_writable(folder)
+    files.require_writable(folder)
     say(f"{len(labels)} images of {len(source.classes)} classes; {parts} trainings of {cfg.epochs} epochs")
     probs, watched = _crossed(cfg, loaded, parts, say)
     names = [source.files[row] if source.files else f"row {row}" for row in loaded.train.rows.tolist()]
@@ -248,7 +248,7 @@ def _place(cfg: RunConfig, into: Path | str | None) -> Path:
     spec = DATASETS.parse(cfg.dataset)
     looked_at = spec.values.get("path")
     changed = "" if cfg.noise == "none" else f"_{cfg.noise}"
-    default = paths.results() / "audits" / paths.file_name(_name(cfg) + changed)
+    default = paths.results() / "audits" / files.file_name(_name(cfg) + changed)
     folder = (default if into is None else Path(into)).expanduser().absolute()
     if looked_at and folder.resolve().is_relative_to(Path(looked_at).expanduser().resolve()):
         raise ConfigError(f"{folder} lies inside the audited {looked_at}: choose another folder for the report")
@@ -374,4 +374,4 @@ def _write(found: Audit, shown: pd.DataFrame, pictures: list[bytes], provenance:
     said = {"config": found.cfg.model_dump(mode="json"), "facts": dict(found.facts), "counts": numbers}
     said |= {"quality": {name: value for name, value in found.quality.items() if value == value}}
     contents = {"suspects.csv": rows, "audit.html": page.encode(errors="replace")}
-    write(contents | {"audit.json": record({**said, "provenance": dict(provenance)}, rows)}, found.folder)
+    write_all(contents | {"audit.json": record({**said, "provenance": dict(provenance)}, rows)}, found.folder)

@@ -3,7 +3,7 @@
 import click
 import pandas as pd
 
-from robustdl_lib import paths, plots
+from robustdl_lib import files, paths, plots
 from robustdl_lib.cli import console
 from robustdl_lib.config import RunConfig
 from robustdl_lib.data import load
@@ -55,7 +55,7 @@ def inspect(method: str, classes: int, progress: float) -> None:
     place = plots.save(
         "lens",
         method_card.lens_rows(spec, num_classes=classes, progress=progress),
-        paths.figures() / "inspect" / paths.file_name(spec),
+        paths.figures() / "inspect" / files.file_name(spec),
         {**store.code_version(), "method": spec, "num_classes": classes, "progress": progress},
     )
     parsed = METHODS.parse(spec)

@@ -18,7 +18,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from papermill.models import Parameter
 
-from robustdl_lib import paths
+from robustdl_lib import files, paths
 from robustdl_lib.config import ConfigError
 from robustdl_lib.registry import METHODS
 from robustdl_lib.runs.sweeps import Setting
@@ -81,7 +81,7 @@ def execute(source: Path, output: Path, given: Mapping[str, str], settings: Mapp
     values = check(notebook, {**{name: text for name, text in (settings or {}).items() if name in known}, **given})
     if output.suffix != ".ipynb" or output.resolve() == source.resolve():
         raise ConfigError(f"the output is a new .ipynb file, found {output}")
-    paths.require_writable(output.parent)
+    files.require_writable(output.parent)
     output.unlink(missing_ok=True)
     part, failed = output.with_suffix(".part.ipynb"), output.with_suffix(".failed.ipynb")
     failed.unlink(missing_ok=True)

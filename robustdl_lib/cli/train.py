@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pandas as pd
 
-from robustdl_lib import paths, plots
+from robustdl_lib import files, paths, plots
 from robustdl_lib.cli import console
 from robustdl_lib.cli.options import checkpoint_option, config_options, setting_options
 from robustdl_lib.config import PAPER, PROFILES, ConfigError, RunConfig, profile_config
@@ -40,7 +40,7 @@ def train(profile: str, checkpoint_every: float, **fields: Any) -> None:
     shelf = paths.shelf("runs", profile)
     resolve_device(cfg.device)
     require_interval(checkpoint_every)
-    paths.require_writable(shelf)
+    files.require_writable(shelf)
     if run := store.find(cfg, shelf):
         click.echo(f"run {cfg.run_id} is there already: {run.folder}")
         return
@@ -110,7 +110,7 @@ def figures(shelf: str, into: str, partial: bool, only: str, quiet: bool, **opti
     configs, place = sweeps.plan("figures", setting), paths.shelf(shelf, setting.home)
     folder, runs = _figures_folder(into or shelf) / setting.slug, sweeps.found(configs, [place])
     _require_runs(runs, configs, place, shelf, partial=partial)
-    paths.require_writable(folder)
+    files.require_writable(folder)
     note, papers_shelf = _note(setting.profile, setting.config()), shelf if setting.profile in PAPER else "reference"
     lacking: dict[str, ValueError] = {}
     for figure in console.track(wanted, "drawing", quiet=quiet):
@@ -148,7 +148,7 @@ def papers(
     """
     plans, pictures = _papers.plans(profile, device), _papers.pictures(profile, dataset, noise)
     root, failures = _figures_folder(into), []
-    paths.require_writable(root)
+    files.require_writable(root)
     for name, setting in plans if train else []:
         try:
             sweeps.run(name, profile, jobs, shelf=into, into=into, quiet=quiet, **setting.changes())
@@ -219,7 +219,7 @@ def setting(**options: str) -> None:
     checked = read_setting(**options)
     sweeps.plan("figures", checked)
     for folder in (paths.results(), paths.figures()):
-        paths.require_writable(folder)
+        files.require_writable(folder)
     click.echo(checked.slug)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robustdl_lib import paths
+from robustdl_lib import files, paths
 from robustdl_lib.data import downloads
 from robustdl_lib.data.noise import CIFAR10_FLIPS
 from robustdl_lib.data.raw import Source, statistics
@@ -110,7 +110,7 @@ def download(dataset: str) -> Path:
     root = paths.data()
     if all(downloads.holds(root / name / file, md5) for file, md5 in FILES[name].items()):
         return root / name
-    paths.require_writable(root)
+    files.require_writable(root)
     if (free := shutil.disk_usage(root).free) < NEEDED_BYTES:
         raise OSError(
             f"too little space in {root}: {free / 2**20:.0f} MiB free, {NEEDED_BYTES / 2**20:.0f} MiB are needed"

@@ -23,7 +23,7 @@ from typing import Any
 import pooch
 from tqdm import tqdm
 
-from robustdl_lib import paths
+from robustdl_lib import files
 
 MIRRORS = "ROBUSTDL_MIRRORS"
 TIMEOUT = 20.0
@@ -264,7 +264,7 @@ def _part(final: Path) -> Iterator[Path]:
     made = not final.parent.exists()
     final.parent.mkdir(parents=True, exist_ok=True)
     for left in final.parent.glob(f".part-{final.name}-*"):
-        if (pid := left.name.split("-")[-2]).isdigit() and not paths.alive(int(pid)):
+        if (pid := left.name.split("-")[-2]).isdigit() and not files.alive(int(pid)):
             shutil.rmtree(left, ignore_errors=True)
     part = Path(tempfile.mkdtemp(prefix=f".part-{final.name}-{os.getpid()}-", dir=final.parent))
     try:

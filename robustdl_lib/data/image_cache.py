@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from robustdl_lib import paths
+from robustdl_lib import files, paths
 
 FORMAT = 1
 """Part of a cache's key: to be raised when the same files are to give other pixels."""
@@ -51,7 +51,7 @@ def pixels(listed: Images, size: int, *, keep_bad: bool) -> tuple[NDArray[np.uin
     if (found := _open(cached, size)) and (keep_bad or not found[1]):
         return found
     try:
-        paths.require_writable(place)
+        files.require_writable(place)
         bad = _write(cached, listed, size, keep_bad=keep_bad)
     except OSError as error:
         warnings.warn(f"resized images are not kept: {first_words(error)}", stacklevel=5)
@@ -151,12 +151,12 @@ def _decoded(listed: Images, size: int) -> Iterator[tuple[NDArray[np.uint8], dic
     shown = tqdm(total=len(listed.files), desc=f"reading {listed.place.name}", unit="image", disable=None)
     with shown, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         for start in range(0, len(listed.files), step):
-            files = listed.files[start : start + step]
-            images = np.zeros((len(files), 3, size, size), dtype=np.uint8)
-            reasons = list(threads.map(partial(_decode_into, images), range(len(files)), files))
+            batch = listed.files[start : start + step]
+            images = np.zeros((len(batch), 3, size, size), dtype=np.uint8)
+            reasons = list(threads.map(partial(_decode_into, images), range(len(batch)), batch))
             good = [row for row, reason in enumerate(reasons) if not reason]
             bad = {listed.names[start + row]: reason for row, reason in enumerate(reasons) if reason}
-            shown.update(len(files))
+            shown.update(len(batch))
             yield (images if not bad else images[good]), bad
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from robustdl_lib.files import record, write_all
 from robustdl_lib.plots.rows import require
-from robustdl_lib.plots.style import footnote, record, render, write
+from robustdl_lib.plots.style import footnote, render
 from robustdl_lib.registry import FIGURES
 
 __all__ = ["FIGURES", "read", "save", "table"]
@@ -42,7 +43,7 @@ def save(name: str, df: pd.DataFrame, folder: Path | str, provenance: dict[str, 
     files = {".csv": rows, ".json": record(said, rows), ".png": render(chart, "png")}
     chart.set_layout_engine("none")  # where things lie is settled: the svg needs no second search
     files[".svg"] = render(chart, "svg")
-    write({name + ending: content for ending, content in files.items()}, Path(folder))
+    write_all({name + ending: content for ending, content in files.items()}, Path(folder))
     return Path(folder) / f"{name}.png"
 
 

@@ -4,15 +4,10 @@ A method keeps its style whichever others are drawn with it. Hue is never the on
 lightness or a label beside the line tells methods apart in grey too. Every drawn line carries its name as gid.
 """
 
-import hashlib
 import io
-import json
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -263,36 +258,12 @@ def render(chart: Figure, kind: str, dpi: int = SAVED_DPI) -> bytes:
     return buffer.getvalue()
 
 
-def write(files: dict[str, bytes], folder: Path) -> None:
-    """Write files by name, each whole or not at all; raises OSError and leaves nothing half-written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    parts: dict[Path, Path] = {}
-    try:
-        for name, content in files.items():
-            handle, part = tempfile.mkstemp(prefix=f".{name}-", dir=folder)
-            parts[Path(part)] = folder / name
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            Path(part).chmod(0o644)
-        for temporary, final in parts.items():
-            temporary.replace(final)
-    finally:
-        for temporary in parts:
-            temporary.unlink(missing_ok=True)
-
-
 def footnote(chart: Figure, note: str) -> dict[str, str]:
     """Write a note below a figure, at its left, and return what its record says of it; nothing for an empty one."""
     if not note:
         return {}
     chart.supxlabel(note, fontsize=7.5, x=0.01, ha="left", color=INK)
     return {"note": note}
-
-
-def record(content: dict[str, Any], table: bytes) -> bytes:
-    """Return what a figure was drawn from as JSON, with the checksum of its table."""
-    whole = {**content, "sha256": hashlib.sha256(table).hexdigest()}
-    return (json.dumps(whole, indent=1, sort_keys=True) + "\n").encode()
 
 
 def _all_knobs(spec: Spec) -> str:

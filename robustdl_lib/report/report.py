@@ -13,10 +13,10 @@ import click
 import numpy as np
 import pandas as pd
 
-from robustdl_lib import paths
+from robustdl_lib import files, paths
 from robustdl_lib.cli import console
 from robustdl_lib.config import PROFILES
-from robustdl_lib.plots.style import write
+from robustdl_lib.files import write_all
 from robustdl_lib.report import claims, comparison, published, summary, verdicts
 from robustdl_lib.report import page as report_page
 from robustdl_lib.runs import store
@@ -65,10 +65,10 @@ def run(profile: str = "quick", *, shelf: str = "runs", every: bool = False, str
     """
     folder = place(profile, shelf)
     rows = assemble(profile, shelf)
-    paths.require_writable(folder)
+    files.require_writable(folder)
     table = rows.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
     page = report_page.page(rows, parts=PARTS, lead=lead(rows), facts=_facts(rows, profile, shelf))
-    write({"report.csv": table, "report.html": page.encode()}, folder)
+    write_all({"report.csv": table, "report.html": page.encode()}, folder)
     say(text(rows, every=every))
     say(f"report: {folder / 'report.html'}")
     return RED if strict and len(red(rows)) else 0

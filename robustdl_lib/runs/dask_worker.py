@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from robustdl_lib import paths
+from robustdl_lib import files, paths
 from robustdl_lib.config import RunConfig
 from robustdl_lib.data import load_source
 from robustdl_lib.data.noise import draw_file
@@ -58,7 +58,7 @@ def spread(
     """
     shelf, sources = calls[0][1], {cfg.dataset: source for cfg, _, source in calls}
     checksums = {name: source.sha256 for name, source in sources.items()}
-    with tempfile.TemporaryDirectory(prefix=paths.unfinished("0") + "token_", dir=shelf) as token:
+    with tempfile.TemporaryDirectory(prefix=files.unfinished("0") + "token_", dir=shelf) as token:
         order = Order(attempt, _under_results(shelf), Path(token).name, version(), checksums)
         orders = [(order, cfg) for cfg, _, _ in calls]
         lacking = partial(_lacking, shelf)
@@ -100,14 +100,14 @@ def pack(shelf: Path, cfg: RunConfig) -> dict[str, bytes]:
     return {str(path.relative_to(shelf)): path.read_bytes() for path in sorted(found)}
 
 
-def unpack(shelf: Path, cfg: RunConfig, files: dict[str, bytes]) -> store.Run:
+def unpack(shelf: Path, cfg: RunConfig, contents: dict[str, bytes]) -> store.Run:
     """Store what :func:`pack` returned on another machine, every file checked against its checksum.
 
     Raises ValueError where a file is not as it was written or the shelf holds another draw of the noise, OSError
     where it cannot be written.
     """
-    with tempfile.TemporaryDirectory(prefix=paths.unfinished("0"), dir=shelf) as folder:
-        for name, content in files.items():
+    with tempfile.TemporaryDirectory(prefix=files.unfinished("0"), dir=shelf) as folder:
+        for name, content in contents.items():
             (path := Path(folder) / name).parent.mkdir(exist_ok=True)
             path.write_bytes(content)
         for draw in Path(folder).glob("noise/*.npz"):
@@ -134,10 +134,10 @@ def _received(shelf: Path, cfg: RunConfig, found: Any) -> Any:
         raise WorkerRefused(f"a worker cannot load a run ({found}): it needs the same version of robustdl_lib")
     if isinstance(found, Exception):
         return str(found)
-    outcome, files = found
+    outcome, contents = found
     try:
-        if files and not store.find(cfg, shelf):
-            unpack(shelf, cfg, files)
+        if contents and not store.find(cfg, shelf):
+            unpack(shelf, cfg, contents)
     except (ValueError, OSError) as error:
         return str(error)
     return outcome

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from robustdl_lib import paths
+from robustdl_lib import files
 from robustdl_lib.config import PAPER, ConfigError, RunConfig, profile_config
 from robustdl_lib.registry import METHODS
 from robustdl_lib.training.compute import resolve_device
@@ -128,4 +128,4 @@ class Setting:
             seeds,
             self.epochs and f"epochs-{self.epochs}",
         ]
-        return paths.file_name("_".join(part for part in parts if part))
+        return files.file_name("_".join(part for part in parts if part))

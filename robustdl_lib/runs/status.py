@@ -130,7 +130,7 @@ def _places(shelf: str) -> list[Path]:
 
 
 def _hidden(place: Path, kind: str) -> list[Path]:
-    return sorted(place.glob(paths.hidden(place, kind, "*").name))
+    return sorted(place.glob(files.hidden(place, kind, "*").name))
 
 
 def _held(configs: Sequence[RunConfig], places: Sequence[Path], found: Mapping[Path, Sequence[store.Run]]) -> set[str]:
@@ -140,7 +140,7 @@ def _held(configs: Sequence[RunConfig], places: Sequence[Path], found: Mapping[P
 
 def _left(cfg: RunConfig, known: Sequence[Sequence[store.Run]], place: Path) -> float:
     """Return the seconds that a run still takes, what its checkpoint holds being done."""
-    epoch = _epoch(paths.hidden(place, "checkpoint", cfg.run_id))[0] or 0
+    epoch = _epoch(files.hidden(place, "checkpoint", cfg.run_id))[0] or 0
     return expected(cfg, known) * (1 - min(epoch / cfg.epochs, 1))
 
 
@@ -154,7 +154,7 @@ def _epoch(checkpoint: Path) -> tuple[int | None, float]:
 
 
 def _unfinished(place: Path, path: Path, known: dict[str, RunConfig]) -> tuple[object, ...]:
-    run_id = path.name.removeprefix(paths.hidden(place, "checkpoint", "").name)
+    run_id = path.name.removeprefix(files.hidden(place, "checkpoint", "").name)
     cfg, (epoch, seconds) = known.get(run_id), _epoch(path)
     said = (cfg.method, cfg.noise, cfg.seed) if cfg else (None, None, None)
     return place.name, run_id, *said, epoch, cfg.epochs if cfg else None, seconds

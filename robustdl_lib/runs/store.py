@@ -92,7 +92,7 @@ def save(
     Raises OSError where the shelf cannot be written; nothing is left under the run's name then.
     """
     shelf.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=paths.unfinished(cfg.run_id), dir=shelf))
+    part = Path(tempfile.mkdtemp(prefix=files.unfinished(cfg.run_id), dir=shelf))
     try:
         (part / "config.json").write_text(json.dumps(cfg.model_dump(mode="json"), indent=1, sort_keys=True) + "\n")
         history.to_csv(part / "history.csv", index=False, float_format="%.6g", lineterminator="\n")
@@ -251,13 +251,13 @@ def clear_leftovers(shelf: Path) -> int:
 
     The checkpoints of runs that are stored and the lock files that nobody holds go as well; other checkpoints stay.
     """
-    stale = [part for part in shelf.glob(".part-*") if paths.left_by_the_dead(part)]
+    stale = [part for part in shelf.glob(".part-*") if files.left_by_the_dead(part)]
     for part in stale:
         part.unlink() if part.is_file() else shutil.rmtree(part, ignore_errors=True)
-    for checkpoint in shelf.glob(paths.hidden(shelf, "checkpoint", "*").name):
+    for checkpoint in shelf.glob(files.hidden(shelf, "checkpoint", "*").name):
         if _whole(shelf / checkpoint.name.removeprefix(".checkpoint-")):
             checkpoint.unlink(missing_ok=True)
-    files.sweep_away(shelf, paths.hidden(shelf, "lock", "*").name)
+    files.remove_free_locks(shelf, files.hidden(shelf, "lock", "*").name)
     return len(stale)
 
 
@@ -291,7 +291,7 @@ def _move_in_place(part: Path, final: Path) -> Run:
 
 def _remove(folder: Path) -> None:
     """Take a folder away in one step, then delete it; nothing to do where another process was first."""
-    aside = folder.with_name(paths.unfinished(folder.name) + uuid.uuid4().hex)
+    aside = folder.with_name(files.unfinished(folder.name) + uuid.uuid4().hex)
     with contextlib.suppress(FileNotFoundError):
         folder.rename(aside)
     if aside.is_dir() and not aside.is_symlink():

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from robustdl_lib import paths
-from robustdl_lib.plots.style import record, write
+from robustdl_lib.files import file_name, record, write_all
 from robustdl_lib.registry import STUDIES, Spec
 from robustdl_lib.runs import store
 from robustdl_lib.training.compute import processor
@@ -33,7 +33,7 @@ def run(spec: str, shelf: str = "runs") -> pd.DataFrame:
     study itself raises.
     """
     parsed, folder = STUDIES.parse(spec), place(shelf, writing=True)
-    paths.require_writable(folder)
+    require_writable(folder)
     started = perf_counter()
     found: pd.DataFrame = parsed.entry.function(**parsed.knobs)
     table = found.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
@@ -44,10 +44,10 @@ def run(spec: str, shelf: str = "runs") -> pd.DataFrame:
         "provenance": {**_circumstances(started), **found.attrs.get("provenance", {})},
     }
     name = stem(parsed)
-    files = {f"{name}.csv": table, f"{name}.json": record(said, table)}
-    write(files, folder)
+    contents = {f"{name}.csv": table, f"{name}.json": record(said, table)}
+    write_all(contents, folder)
     if "picture" in found.attrs:  # of images that are not kept, so that only who has them can draw it
-        write({**files, f"{name}.png": found.attrs["picture"]}, _pictures(shelf))
+        write_all({**contents, f"{name}.png": found.attrs["picture"]}, _pictures(shelf))
     return _read(io.BytesIO(table))
 
 
@@ -93,7 +93,7 @@ def command(spec: Spec | str) -> str:
 
 def stem(spec: Spec) -> str:
     """Return the name of a study's files: its spec in the characters that a file name may have."""
-    return paths.file_name(str(spec))
+    return file_name(str(spec))
 
 
 def _pictures(shelf: str) -> Path:

@@ -130,7 +130,7 @@ def train_all(
     address: str | None = None,
 ) -> None:
     """Train each configuration and store it; raises :class:`SweepFailed` at the end when some did not finish."""
-    paths.require_writable(shelf)
+    files.require_writable(shelf)
     store.clear_leftovers(shelf)
     sources = {name: load_source(name) for name in dict.fromkeys(cfg.dataset for cfg in configs)}
     calls = [(cfg, shelf, sources[cfg.dataset]) for cfg in configs]
@@ -169,7 +169,7 @@ def train_one(
     :class:`~robustdl_lib.files.Busy` then if not ``wait``, and what :func:`~robustdl_lib.training.train.fit` and the store
     raise.
     """
-    with files.locked(paths.hidden(shelf, "lock", cfg.run_id), wait=wait):
+    with files.locked(files.hidden(shelf, "lock", cfg.run_id), wait=wait):
         run = store.find(cfg, shelf) or _trained(cfg, shelf, on_epoch, source, checkpoint_every)
     return float(run.history["test_acc"].iloc[-1])
 
@@ -207,7 +207,7 @@ def _checkpoint(
         "format": asdict(form),
         "code_sha256": checkpoints.code_sha256(cfg.method),
     }
-    return checkpoints.Checkpoint(paths.hidden(shelf, "checkpoint", cfg.run_id), origin, every, started)
+    return checkpoints.Checkpoint(files.hidden(shelf, "checkpoint", cfg.run_id), origin, every, started)
 
 
 def default_jobs(device: str) -> int:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer, lr_scheduler
 
 import robustdl_lib
-from robustdl_lib import paths
+from robustdl_lib import files
 from robustdl_lib.config import ConfigError
 from robustdl_lib.methods.objective import Objective
 from robustdl_lib.registry import METHODS
@@ -166,7 +166,7 @@ class Checkpoint:
         whole.seek(DIGEST)
         torch.save(content, whole)
         whole.getbuffer()[:DIGEST] = hashlib.sha256(whole.getbuffer()[DIGEST:]).digest()
-        part = self.path.with_name(paths.unfinished(self.origin["run_id"]) + "checkpoint")
+        part = self.path.with_name(files.unfinished(self.origin["run_id"]) + "checkpoint")
         try:
             with part.open("wb") as file:
                 file.write(whole.getbuffer())

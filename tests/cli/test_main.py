@@ -115,7 +115,7 @@ def test_a_noise_draw_that_is_no_archive_is_named_and_drawn_again(run, places):
 
 
 def test_too_little_space_is_refused(run, monkeypatch):
-    monkeypatch.setattr("robustdl_lib.paths.LEAST_FREE_BYTES", 2**60)
+    monkeypatch.setattr("robustdl_lib.files.LEAST_FREE_BYTES", 2**60)
     code, _, err = run("sweep", "--profile", "smoke", "--methods", "cce", "--seeds", "0")
     assert code == 1
     assert "too little space" in err

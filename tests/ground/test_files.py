@@ -1,9 +1,11 @@
 """Locks: one holder at a time, given back by whatever end, and no file left behind."""
 
 import errno
+import fcntl
 import os
 import signal
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,7 +23,7 @@ def path(tmp_path: Path) -> Path:
 def take(path: Path) -> None:
     """Take the lock, or say that it is held; either at once."""
     with files.locked(path, wait=False):
-        assert path.is_file() or files.fcntl is None
+        assert path.is_file()
 
 
 def fail_under(path: Path) -> None:
@@ -104,18 +106,21 @@ def test_many_take_turns_although_each_removes_the_file(path: Path) -> None:
 
 
 def test_a_lock_on_a_file_that_lost_its_name_does_not_count(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a former holder does between the opening and the locking: it takes the file away."""
-    honest, taken = files._lock, []
+    """A former holder removes the file between the opening and the locking."""
+    honest, opened = os.open, []
 
-    def late(file: int, path: Path, wait: bool) -> bool:
-        if not taken:
+    def late(place: object, *words: object, **more: object) -> int:
+        file = honest(place, *words, **more)  # type: ignore[arg-type]
+        if str(place) == str(path) and not opened:
             path.unlink()
-        taken.append(file)
-        return honest(file, path, wait)
+        if str(place) == str(path):
+            opened.append(file)
+        return file
 
-    monkeypatch.setattr(files, "_lock", late)
-    with files.locked(path):
-        assert len(taken) == 2
+    monkeypatch.setattr(os, "open", late)
+    with warnings.catch_warnings(), files.locked(path):
+        warnings.simplefilter("ignore")
+        assert len(opened) == 2
         assert path.is_file()
     assert not path.exists()
 
@@ -124,32 +129,74 @@ def test_files_that_nobody_holds_are_swept_away(path: Path) -> None:
     with files.locked(path):
         path.with_name(".lock-free").touch()
         path.with_name("a-run").touch()
-        files.sweep_away(path.parent, ".lock-*")
+        files.remove_free_locks(path.parent, ".lock-*")
         assert {left.name for left in path.parent.iterdir()} == {path.name, "a-run"}
 
 
-def test_where_a_system_has_no_locks_nothing_is_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "fcntl", None)
-    with files.locked(path):
-        take(path)
-
-
-@pytest.mark.parametrize("code", files.WITHOUT)
+@pytest.mark.parametrize("code", files.WITHOUT_LOCKS)
 def test_where_a_file_system_has_no_locks_nothing_is_locked_nor_left(
     code: int, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def flock(*_: int) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(files.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     with files.locked(path), files.locked(path, wait=False):
-        assert not path.exists()
+        pass
+    assert not path.exists()
 
 
 def test_another_error_of_the_file_system_is_raised(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def flock(*_: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(files.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     with pytest.raises(OSError, match="Input/output"):
         take(path)
+
+
+def test_a_lock_that_is_held_is_known_without_waiting(path: Path) -> None:
+    assert not files.held(path)
+    with files.locked(path):
+        assert files.held(path)
+    assert not files.held(path)
+
+
+def test_a_file_is_whole_or_not_at_all(tmp_path: Path) -> None:
+    place = tmp_path / "folder" / "a.txt"
+    files.write(place, b"old")
+    with pytest.raises(OSError, match=r"(?i)directory"), files.whole(place) as part:
+        part.write_bytes(b"half") and part.parent.read_bytes()
+    assert place.read_bytes() == b"old"
+    assert [path.name for path in place.parent.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_is_whole_or_not_at_all(tmp_path: Path) -> None:
+    with files.whole(tmp_path / "run") as part:
+        part.mkdir()
+        (part / "a").write_bytes(b"1")
+    assert (tmp_path / "run" / "a").read_bytes() == b"1"
+    with pytest.raises(FileExistsError), files.whole(tmp_path / "other") as part:
+        part.mkdir() or part.mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_files_are_all_written_before_the_first_has_its_name(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "in the way").touch()
+    with pytest.raises(OSError, match="irectory"):
+        files.write_all({"a": b"1", "b": b"2"}, tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_checksum_is_the_same_of_bytes_text_and_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert files.sha256(b"abc") == files.sha256("abc") == files.sha256(tmp_path / "a") == known
+
+
+def test_what_a_dead_process_left_is_known_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    dead = files.unfinished("run-5-x").replace(f"-{os.getpid()}-", f"-{2**22 + 1}-")
+    assert files.left_by_the_dead(tmp_path / f"{dead}0a")
+    assert not files.left_by_the_dead(tmp_path / f"{files.unfinished('run-5-x')}0a")
+    assert not files.left_by_the_dead(tmp_path / ".part-run-5-elsewhere-0a")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from helpers.cases import one_sentence
 
-from robustdl_lib import paths
+from robustdl_lib import files, paths
 
 PLACES = {"ROBUSTDL_DATA": paths.data, "ROBUSTDL_RESULTS": paths.results, "ROBUSTDL_FIGURES": paths.figures}
 
@@ -88,14 +88,14 @@ def test_an_unknown_shelf_is_refused() -> None:
 
 
 def test_the_probe_leaves_nothing_behind(tmp_path: Path) -> None:
-    paths.require_writable(tmp_path / "a" / "b")
+    files.require_writable(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
 def test_a_place_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="cannot write") as caught:
-        paths.require_writable(tmp_path / "file" / "runs")
+        files.require_writable(tmp_path / "file" / "runs")
     one_sentence(caught.value, str(tmp_path / "file" / "runs"), "cannot write", "another place")
 
 
@@ -105,7 +105,7 @@ def test_a_place_without_permission_is_refused(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Path, "write_bytes", denied)
     with pytest.raises(OSError, match="cannot write") as caught:
-        paths.require_writable(tmp_path)
+        files.require_writable(tmp_path)
     one_sentence(caught.value, "Permission denied")
 
 
@@ -115,23 +115,23 @@ def test_a_full_disk_is_refused_with_what_is_free_and_what_is_needed(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(2**30, 2**30, 2**20))
     with pytest.raises(OSError, match="too little space") as caught:
-        paths.require_writable(tmp_path)
+        files.require_writable(tmp_path)
     assert str(caught.value).endswith("1.0 MiB free, at least 20 MiB are needed")
 
 
 def test_what_is_no_run_has_a_hidden_name_of_its_own(tmp_path: Path) -> None:
-    assert paths.hidden(tmp_path, "lock", "0123") == tmp_path / ".lock-0123"
+    assert files.hidden(tmp_path, "lock", "0123") == tmp_path / ".lock-0123"
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc, which says what state a process is in")
 def test_a_process_that_ended_is_dead_before_its_parent_has_asked_how() -> None:
     def part(pid: int) -> Path:
-        return Path(paths.unfinished("0123").replace(f"-{os.getpid()}-", f"-{pid}-") + "abc")
+        return Path(files.unfinished("0123").replace(f"-{os.getpid()}-", f"-{pid}-") + "abc")
 
     ended = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
     os.kill(ended.pid, 0)  # its number is still taken
-    assert paths.left_by_the_dead(part(ended.pid))
+    assert files.left_by_the_dead(part(ended.pid))
     ended.wait()
-    assert paths.left_by_the_dead(part(ended.pid))
-    assert not paths.left_by_the_dead(part(os.getpid()))
+    assert files.left_by_the_dead(part(ended.pid))
+    assert not files.left_by_the_dead(part(os.getpid()))

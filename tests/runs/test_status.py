@@ -28,7 +28,7 @@ def keep(cfg: RunConfig, seconds: float, folder: str = "smoke") -> Path:
 
 def keep_checkpoint(cfg: RunConfig, epochs: int, seconds: float) -> Path:
     """Write a checkpoint that says that so many epochs of a run are done."""
-    path = paths.hidden(paths.shelf("runs", "smoke"), "checkpoint", cfg.run_id)
+    path = files.hidden(paths.shelf("runs", "smoke"), "checkpoint", cfg.run_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = checkpoint.Checkpoint(path, {"run_id": cfg.run_id})
     kept._write({"origin": {}, "seconds": seconds, "state": {"history": [{"epoch": 1.0}] * epochs}})
@@ -62,7 +62,7 @@ def test_runs_are_counted_and_so_are_damaged_ones() -> None:
 
 
 def test_a_run_is_in_training_while_its_lock_is_held() -> None:
-    lock = paths.hidden(paths.shelf("runs", "smoke"), "lock", of("cce").run_id)
+    lock = files.hidden(paths.shelf("runs", "smoke"), "lock", of("cce").run_id)
     with files.locked(lock):
         assert here().loc["smoke", "in training"] == 1
     lock.write_text("")

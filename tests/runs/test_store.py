@@ -17,7 +17,7 @@ import pytest
 import torch
 from helpers.cases import one_sentence, smoke
 
-from robustdl_lib import RunConfig, data, paths, store
+from robustdl_lib import RunConfig, data, files, paths, store
 from robustdl_lib.data.raw import Normal
 from robustdl_lib.training.train import COLUMNS
 
@@ -181,7 +181,7 @@ def test_a_stop_in_mid_write_leaves_nothing(
 def test_what_dead_processes_of_this_machine_left_is_cleared_and_what_others_write_is_kept(shelf: Path) -> None:
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     shelf.mkdir(parents=True)
-    here, elsewhere = paths.unfinished(smoke().run_id), f".part-{smoke().run_id}-{int(dead.stdout)}-other-host-abc"
+    here, elsewhere = files.unfinished(smoke().run_id), f".part-{smoke().run_id}-{int(dead.stdout)}-other-host-abc"
     names = [here.replace(f"-{os.getpid()}-", f"-{int(dead.stdout)}-") + "abc", elsewhere, here + "abc"]
     parts = [shelf / name for name in names]
     for part in parts:

@@ -316,7 +316,7 @@ def test_a_run_that_another_process_trains_comes_last_and_is_looked_for_again(sh
     """It is waited for only when all others are done, and not trained when it is there then."""
     configs = sweeps.plan("figures", Setting("smoke", methods=["cce", "gce"], seeds=[0]))
     held = configs[0]
-    with files.locked(paths.hidden(shelf, "lock", held.run_id)), ThreadPoolExecutor(1) as pool:
+    with files.locked(files.hidden(shelf, "lock", held.run_id)), ThreadPoolExecutor(1) as pool:
 
         def other() -> None:
             assert wait_for(lambda: len(folders(shelf)) == 2, 60)

@@ -14,7 +14,7 @@ import torch
 from helpers.cases import one_sentence, smoke
 from torch import Tensor
 
-from robustdl_lib import data, losses, parallel, paths, store, sweeps, train
+from robustdl_lib import data, files, losses, parallel, paths, store, sweeps, train
 from robustdl_lib.config import ConfigError, RunConfig
 from robustdl_lib.methods import stateful
 from robustdl_lib.methods.stateful import Beginning
@@ -347,7 +347,7 @@ def test_a_run_of_a_sweep_goes_on_from_its_checkpoint_and_takes_it_away(monkeypa
     shelf, cfg, seen = paths.shelf("runs", "smoke"), small(), []
     with pytest.raises(Stop):
         sweeps.train_one(cfg, shelf, stop_after(1), checkpoint_every=0)
-    kept = paths.hidden(shelf, "checkpoint", cfg.run_id)
+    kept = files.hidden(shelf, "checkpoint", cfg.run_id)
     assert kept.is_file()
     assert store.all_runs(shelf) == []
     assert store.load_runs(shelf="runs", profile="smoke").empty
@@ -363,7 +363,7 @@ def test_the_checkpoint_of_a_run_that_is_stored_is_cleared_away(damaged: bool) -
     """A kill between the two can leave it; that of a run to be trained again, for it is damaged, stays."""
     shelf, cfg = paths.shelf("runs", "smoke"), small(epochs=1)
     sweeps.train_one(cfg, shelf)
-    kept = paths.hidden(shelf, "checkpoint", cfg.run_id)
+    kept = files.hidden(shelf, "checkpoint", cfg.run_id)
     kept.touch()
     if damaged:
         (shelf / cfg.run_id / "history.csv").write_text("epoch\n")

@@ -19,7 +19,7 @@ from numpy._core.multiarray import _reconstruct
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
 
-from robustdl_lib import paths
+from robustdl_lib import files, paths
 from robustdl_lib.data import downloads
 from robustdl_lib.registry import NOISES, SpecError
 
@@ -122,7 +122,7 @@ def download() -> Path:
     folder = paths.data() / FOLDER
     lacking = [known for known in FILES.values() if not downloads.holds(folder / known.file, known.md5)]
     if lacking:
-        paths.require_writable(paths.data())
+        files.require_writable(paths.data())
     for known in lacking:
         downloads.fetch(known.file, known.md5, downloads.addresses(OFFICIAL + known.file), folder)
     return folder

@@ -17,8 +17,8 @@ from pydantic.fields import FieldInfo
 from sympy.printing.mathml import MathMLPresentationPrinter
 from sympy.printing.pretty.pretty_symbology import pretty_symbol
 
+from robustdl_lib.files import write_all
 from robustdl_lib.plots.style import STYLES, Style, order, style
-from robustdl_lib.plots.style import write as write_files
 from robustdl_lib.registry import METHODS, Entry, SpecError
 from robustdl_lib.theory.gradients import EDGE, GRID
 
@@ -137,7 +137,7 @@ def page() -> str:
 def write(path: Path) -> Path:
     """Write the page to ``path``, whole or not at all, and return the path; raises OSError where that cannot be."""
     path = Path(path)
-    write_files({path.name: page().encode()}, path.parent)
+    write_all({path.name: page().encode()}, path.parent)
     return path
 
 
