@@ -113,7 +113,7 @@ def test_every_command_and_file_that_it_names_is_there() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"`make ([a-z]+)", TEXT)) <= targets
     assert set(re.findall(r"`robustdl ([a-z]+)", TEXT)) <= set(cli.app.commands)
-    named = set(re.findall(r"`((?:robustdl_lib|tests|docs)/\w+\.(?:py|md))`", TEXT))
+    named = set(re.findall(r"`((?:robustdl_lib|tests|docs)/[\w/]+\.(?:py|md))`", TEXT))
     assert named
     placeholders = {name for name in named if "NAME" in name or "TOPIC" in name}
     assert [name for name in named - placeholders if not (ROOT / name).is_file()] == []
