@@ -28,7 +28,8 @@ def misformed(citation: dict[str, Any]) -> list[str]:
     references = citation.get("references", [])
     parts = [("file", citation), *(("reference", reference) for reference in references)]
     parts += [("identifier", item) for reference in references for item in reference.get("identifiers", [])]
-    wrong = [kind for kind, part in parts if not FIELDS[kind] <= set(part) <= FIELDS[kind] | FIELDS[f"{kind}, optional"]]
+    known = {kind: FIELDS[kind] | FIELDS[f"{kind}, optional"] for kind, _ in parts}
+    wrong = [kind for kind, part in parts if not FIELDS[kind] <= set(part) <= known[kind]]
     wrong += [f"{kind}: empty" for kind, part in parts if not all(part.values())]
     people = [author for kind, part in parts if kind != "identifier" for author in part.get("authors", [])]
     return wrong + [f"author {who}" for who in people if set(who) not in ({"name"}, {"family-names", "given-names"})]

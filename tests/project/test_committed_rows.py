@@ -40,10 +40,11 @@ def damaged_draws(shelf: Path) -> list[Path]:
 
 
 def damaged_tables(root: Path) -> list[Path]:
-    """Return the tables (.csv) below ``root`` that are not those of the checksum in the record (.json) of their name."""
-    tables = [path for path in sorted(root.rglob("*.csv")) if path.with_suffix(".json").is_file()]
-    assert tables
-    return [path for path in tables if json.loads(path.with_suffix(".json").read_text())["sha256"] != files.sha256(path)]
+    """Return the tables (.csv) below ``root`` that do not have the checksum of their record (.json)."""
+    records = {path: path.with_suffix(".json") for path in sorted(root.rglob("*.csv"))}
+    checksums = {path: json.loads(record.read_text())["sha256"] for path, record in records.items() if record.is_file()}
+    assert checksums
+    return [path for path, checksum in checksums.items() if files.sha256(path) != checksum]
 
 
 @pytest.mark.parametrize("shelf", SHELVES, ids=lambda shelf: shelf.name)
