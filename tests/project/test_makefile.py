@@ -92,5 +92,10 @@ def test_a_change_in_any_room_makes_the_executed_notebooks_old(recorder: Path) -
     assert seen == files
 
 
+def test_make_bench_hands_the_budget_on(recorder: Path) -> None:
+    assert made(recorder, "bench", "BUDGET=tiny") == 0
+    assert "-m benchmarks --budget tiny" in (recorder / "log").read_text()
+
+
 def test_every_make_command_of_the_readme_is_looked_at() -> None:
     assert {line.split()[0] for line in MAKE} <= set(CALLS)
