@@ -110,7 +110,7 @@ def _library(target: Stage) -> None:
 def _tools(target: Stage) -> None:
     """Stage what is neither text, notebook, figure nor module."""
     readme = (ROOT / "README.md").read_text()
-    target.copy(EXPLORER, "_static/explorer.html")
+    target.copy(EXPLORER, f"_extra/{EXPLORER}")  # the place that notebook 05 shows in a frame
     target.write("explorer.md", (ROOT / "book" / "explorer.md").read_text())
     target.write("bibliography.md", (ROOT / "book" / "bibliography.md").read_text())
     target.copy("docs/sources.bib")

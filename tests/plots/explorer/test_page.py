@@ -20,7 +20,7 @@ from robustdl_lib.plots.explorer import page as explorer
 from robustdl_lib.plots.style import STYLES
 from robustdl_lib.registry import METHODS, SpecError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMES = explorer.method_names()
 MOVABLE = [(name, slider) for name in NAMES for slider in explorer.sliders(name)]
 P = [0.0, 1e-9, 0.003, 0.1, 0.25, 1 / 3, 0.4999, 0.62, 0.9, 0.999, 1.0]
