@@ -245,6 +245,8 @@ assert (np.diff(searched["psi"]) > -1e-6).all()
 #
 # ## Exercises
 #
+# Answers: [solutions](solutions/05_emphasis_density.ipynb).
+#
 # 1. The normal family is $w = \exp(-\beta\,p_y\,(p_y - 2\psi))$. Derive its mode, and its density as $\beta \to \infty$.
 # 2. Set `betas` to `0.5 1 2 4` and `lams` to `0`, the DM paper's grid for clean labels. Which $\beta$ comes closest to CCE? Why does $\beta \to 0$ weigh all examples alike, and not as CCE does?
 # 3. With $\lambda = 0$ a larger $\beta$ gives *more* emphasis to hard examples, with $\lambda = 2$ less. Why? Express the derivative of the share by $\beta$ as a covariance.

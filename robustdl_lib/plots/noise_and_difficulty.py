@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robustdl_lib.plots.rows import require
 from robustdl_lib.plots.style import DASHED, DOTTED, INK, Style, canvas, end_labels, key, labels, sample, style
 from robustdl_lib.registry import FIGURES
 from robustdl_lib.report import emphasis_modes
@@ -48,9 +47,8 @@ def figure_rows(found: pd.DataFrame | None = None) -> pd.DataFrame:
     rows=figure_rows,
     columns=COLUMNS,
 )
-def noise_and_difficulty(df: pd.DataFrame) -> Figure:
+def noise_and_difficulty(rows: pd.DataFrame) -> Figure:
     """Draw p_y and test accuracy in time, the last accuracy against psi, and the chosen psi against the noise rate."""
-    rows = require("noise_and_difficulty", df, COLUMNS)
     chart, (beliefs, tests, modes, steps) = canvas(2, 2, (11.4, 8.0))
     curves = rows[rows["kind"] == "curve"]
     _beliefs(beliefs, curves)

@@ -91,7 +91,7 @@ def assemble(profile: str = "quick", shelf: str = "runs") -> pd.DataFrame:
     ours, here = both(lambda name: claims.profile_rows(name, profile))
     rates = both(lambda name: claims.rate_rows(name, profile))
     computed = claims.exact() if shelf == "runs" else claims.exact().assign(here=np.nan, verdict_here=verdicts.NONE)
-    tested = claims.tested(claims.measures(ours), claims.measures(here), profile)
+    tested = claims.evaluated(claims.measures(ours), claims.measures(here), profile)
     papers = comparison.compared(*both(comparison.paper_rows))
     parts = [tested, claims.rising(*rates), computed, papers, machine(ours, here)]
     return pd.concat([part for part in parts if len(part)], ignore_index=True)[list(COLUMNS)]

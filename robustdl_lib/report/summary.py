@@ -31,6 +31,7 @@ ALIKE = (
     "weight_decay",
     "schedule",
 )
+OUTCOMES = ("last", "sd", "oracle", "selected", "fit_wrong", "corrected")
 SPREADS = ("last_std", "seeds", "last_std_reference", "seeds_reference")
 SHOWN = {
     "noise": "noise",
@@ -75,6 +76,17 @@ def headline(runs: pd.DataFrame) -> pd.DataFrame:
     table = table.reset_index().sort_values(["noise", "last_mean"], ascending=[True, False], ignore_index=True)
     table.insert(2, "label", [METHODS.parse(method).label for method in table["method"]] + table.pop("setting"))
     return table
+
+
+def outcomes(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a method, best ``last`` first: columns :data:`OUTCOMES` in per cent, mean over seeds.
+
+    ``sd`` is the standard deviation of ``last`` over seeds, NaN for one. runs: rows of one noise.
+    """
+    groups = final_readings(runs).groupby("method", sort=False)
+    table = groups[[name for name in OUTCOMES if name != "sd"]].mean()
+    table.insert(1, "sd", groups["last"].std())
+    return table.sort_values("last", ascending=False)
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:

@@ -119,6 +119,15 @@ def rows(runs: Sequence[store.Run]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else store.no_rows()
 
 
+def held(name: str, profile: str = "quick", *, shelf: str = "reference", **setting: Any) -> pd.DataFrame:
+    """Return the rows of those runs of a sweep that a shelf holds; nothing is trained, and there may be none.
+
+    Raises SpecError for an unknown sweep and ConfigError for a bad setting.
+    """
+    chosen = Setting(profile=profile, **setting)
+    return rows(found(plan(name, chosen), shelves(name, chosen.home, shelf)))
+
+
 def train_all(
     configs: Sequence[RunConfig],
     shelf: Path,

@@ -311,7 +311,7 @@ ORDERS = {
 def test_a_published_order_is_tested_on_the_committed_rows(profile: str, dataset: str, claim: str) -> None:
     """With rows no order may be the other way round by more than its seeds' spread; without it has no run yet."""
     ours = claims.measures(claims.profile_rows("reference", profile))
-    line = claims.tested(ours, ours.iloc[:0], profile).set_index("id").loc[claim]
+    line = claims.evaluated(ours, ours.iloc[:0], profile).set_index("id").loc[claim]
     assert line["setting"].startswith(f"{dataset}, ")
     there = claims.Claim.values(next(found for found in claims.read() if found.name == claim), ours, dataset)
     assert line["seeds"] == len(there)
