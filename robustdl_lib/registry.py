@@ -60,7 +60,7 @@ class MethodFacts(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseFacts(Facts):
-    """What a noise states: whether it ``draws`` labels or ``changes_images`` itself, and the ``licence`` of its data."""
+    """What a noise states: whether it ``draws`` labels, whether it ``changes_images``, the ``licence`` of its data."""
 
     draws: bool = False
     changes_images: bool = False
@@ -76,8 +76,8 @@ class DatasetFacts(Facts):
     data set of its out-of-distribution examples, ``human`` the name of its human labels.
     """
 
-    pad: int
-    flip: bool
+    pad: int = 0
+    flip: bool = False
     flips: Mapping[int, int] = field(default_factory=dict)
     superclasses: Any = None
     validation: int | None = None

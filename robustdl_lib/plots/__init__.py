@@ -19,8 +19,9 @@ from robustdl_lib.files import record, write_all
 from robustdl_lib.plots.rows import require
 from robustdl_lib.plots.style import footnote, render
 from robustdl_lib.registry import FIGURES, Entry
+from robustdl_lib.runs import studies
 
-__all__ = ["FIGURES", "read", "save", "table"]
+__all__ = ["FIGURES", "computed", "read", "save", "table"]
 
 
 def _on_checked_rows(entry: Entry) -> Callable[..., Figure]:
@@ -42,6 +43,14 @@ def _readable(entry: Entry, rows: pd.DataFrame) -> pd.DataFrame:
     if facts.may_be_empty and prepared.empty:
         return prepared.reindex(columns=list(facts.columns))
     return require(entry.name, prepared, facts.columns)
+
+
+def computed(name: str) -> pd.DataFrame | None:
+    """Return the rows of a figure that reads no runs: those of its study, or what its function computes; else None."""
+    rows = FIGURES.entry(name).facts.rows
+    if callable(rows):
+        return rows()
+    return studies.rows(rows.removeprefix("study:")) if rows.startswith("study:") else None
 
 
 def table(name: str, df: pd.DataFrame) -> pd.DataFrame:

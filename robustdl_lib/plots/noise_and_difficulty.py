@@ -25,7 +25,8 @@ TICKS = {0.0: "0", 1 / 3: "1/3", 1 / 2: "1/2", 2 / 3: "2/3"}
 
 
 def figure_rows(found: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return what the figure draws, told apart by ``kind``; ``found`` as of :func:`~robustdl_lib.report.emphasis_modes.readings`, by default the committed.
+    """Return what the figure draws, told apart by ``kind``; ``found`` as of
+    :func:`~robustdl_lib.report.emphasis_modes.readings`, by default the committed.
 
     curve: p_y and test accuracy over the epochs of CCE and DM under 40 % noise, means over seeds, from the runs of the
     figures; try: each run of the sweep; best: the searched beta of each lambda; choice: the mode chosen at each rate,

@@ -216,7 +216,8 @@ def _scale(part: SubFigure, ax: Axes, height: float, words: str, colors: Any, ti
 def disguise(df: pd.DataFrame) -> Figure:
     """Draw the arms of the sweep ``disguise``: final accuracy, entropy on wrong labels, and how far arms drift apart.
 
-    df: run rows with the column ``arm`` of :func:`robustdl_lib.theory.simplex.arms`; the last panel compares the detached arm
+    df: run rows with the column ``arm`` of :func:`robustdl_lib.theory.simplex.arms`; the last panel compares the
+    detached arm
     with each of the others. Not registered: its rows are not those of the other figures. Raises ValueError for a
     missing column.
     """

@@ -95,14 +95,6 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     return numbers.map(lambda value: value if isinstance(value, str | int) else f"{value:.1f}").replace("nan", "-")
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """Return a table of text as Markdown, its columns of numbers to the right."""
-    words = {name for name in table if not table[name].astype(str).str.fullmatch(r"[-+\d.%e]+|unbounded").all()}
-    lines = [list(table.columns), [":--" if name in words else "--:" for name in table.columns]]
-    lines += table.astype(str).to_numpy().tolist()
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def differences(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each (noise, method) of both tables: last accuracy here, in the reference, and here minus it.
 

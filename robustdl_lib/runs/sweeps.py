@@ -175,8 +175,8 @@ def train_one(
 
     ``source`` is the data set where it is in memory already. A run that is stored by now is not trained again, one
     that was stopped goes on from its checkpoint. While another process trains it, its end is waited for; raises
-    :class:`~robustdl_lib.files.Busy` then if not ``wait``, and what :func:`~robustdl_lib.training.train.fit` and the store
-    raise.
+    :class:`~robustdl_lib.files.Busy` then if not ``wait``, and what :func:`~robustdl_lib.training.train.fit` and the
+    store raise.
     """
     with files.locked(files.hidden(shelf, "lock", cfg.run_id), wait=wait):
         run = store.find(cfg, shelf) or _trained(cfg, shelf, on_epoch, source, checkpoint_every)

@@ -158,7 +158,8 @@ def second_look(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[
     """Rank by p_y and by margin, act in one more way, and look again after correcting.
 
     Data and network are those of ``data_centric``. Rows are of three kinds (``part``). ``ranking``: the quality
-    (:func:`robustdl_lib.audit.suspects.quality`) of the dynamics of ``method`` by ``score`` (``p_y`` or ``margin``, averaged
+    (:func:`robustdl_lib.audit.suspects.quality`) of the dynamics of ``method`` by ``score`` (``p_y`` or ``margin``,
+    averaged
     over all epochs), under NOISES. ``careful``: CCE trained again after its suspects were corrected where the suggested
     class has an average probability of SURE at least, and dropped elsewhere: ``test_acc``, ``examples``, the share
     ``wrong``. ``second``: what the same look says after all suspects were corrected: the share ``wrong`` before, the
@@ -183,7 +184,7 @@ def second_look(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[
     source="exercise 4 of notebook 13",
 )
 def digits_audited(*, top: Annotated[int, Field(ge=1)] = 12, epochs: Annotated[int, Field(ge=1)] = 40) -> pd.DataFrame:
-    """Return the first ``top`` rows of an audit's table (:func:`robustdl_lib.audit.audit.examine`); ResNet-8, seed 0."""
+    """Return the first ``top`` rows of :func:`robustdl_lib.audit.audit.examine` on the digits; ResNet-8, seed 0."""
     with tempfile.TemporaryDirectory() as folder, on_threads(1):
         found = audit.run("digits", model=MODEL, epochs=epochs, into=folder, say=lambda _: None)
     return found.table.head(top)

@@ -154,7 +154,7 @@ WITHOUT = {"__init__", "__main__", "plots.rows"}
 
 
 def test_tests_mirror_the_rooms() -> None:
-    """A file ``<room>/x.py`` has a test file ``tests/<room>/test_x.py``; the files at the top have theirs in ``ground``."""
+    """A file ``<room>/x.py`` has a test file ``tests/<room>/test_x.py``; those of the top are in ``ground``."""
     missing = []
     for path in FILES:
         name = module_of(path).removeprefix("robustdl_lib").removeprefix(".")

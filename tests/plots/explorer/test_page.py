@@ -302,7 +302,8 @@ def test_the_committed_page_is_in_step() -> None:
 
 
 def test_the_same_page_in_another_process() -> None:
-    code = "import hashlib; from robustdl_lib import explorer; print(hashlib.md5(explorer.page().encode()).hexdigest())"
+    code = "from hashlib import md5; from robustdl_lib.plots.explorer.page import page\n"
+    code += "print(md5(page().encode()).hexdigest())"
     command, here = [sys.executable, "-c", code], hashlib.md5(explorer.page().encode()).hexdigest()
     other = subprocess.run(command, env={"PYTHONHASHSEED": "77"}, capture_output=True, text=True, cwd=ROOT)
     assert other.stdout == f"{here}\n", other.stderr
