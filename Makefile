@@ -3,7 +3,8 @@
 #   make figures                             train the quick profile, draw every figure, run the notebooks
 #   make figures NOISE=symmetric:0.6         the same for another noise, in folders of its own
 #   make figures METHODS="cce gce:q=0.5 dm:beta=8,lam=0.5" SEEDS="0 1"
-#   make test                                every check
+#   make test                                style, types and all tests that run in one process
+#   make test-slow                           tests that start processes, and every cell of the notebooks
 
 PROFILE ?= quick
 NOISE ?=
@@ -23,7 +24,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env figures drawn papers results report executed test notebooks reference papers_reference quick_reference studies bench lab docs book lock lint clean distclean
+.PHONY: help env figures drawn papers results report executed test test-slow notebooks reference papers_reference quick_reference studies bench lab docs book lock lint clean distclean
 
 # A misspelt variable would be ignored in silence: NOSIE=symmetric:0.6 must not train the wrong noise.
 VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS ENGINE ADDRESS QUIET BUDGET RETRAIN PYTHON NAME
@@ -55,11 +56,11 @@ NOTEBOOKS := $(patsubst notebooks/%.py,%,$(sort $(wildcard notebooks/[0-9]*.py) 
 # A run of the small profile takes a quarter of an hour, so its notebooks are those that need the figures' runs alone.
 ABOUT_RUNS := 03_training_under_noise 09_proselflc 10_training_dynamics 11_entropy_minimisation 12_summary
 RATES_SWEEPS := $(if $(filter small,$(PROFILE)),,noise_rates noise_rates_judged)
-LIBRARY := $(shell find robustdl_lib -name "*.py" -o -name "*.csv")
+LIBRARY := $(shell find robustdl_lib/ -type f ! -name "*.pyc")
 NAME ?= $(PROFILE)
 
 help: ## Say what there is
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo
 	@echo "  Variables: PROFILE=quick|small|smoke|paper NOISE=symmetric:0.6 METHODS='cce gce:q=0.5' DATASET=digits"
 	@echo "             SEEDS='0 1 2' EPOCHS=20 JOBS=2 QUIET=1 ENGINE=dask ADDRESS=tcp://host:8786 BUDGET=tiny"
@@ -112,10 +113,13 @@ $(RESULTS)/notebooks/$(NAME)/%.ipynb: notebooks/%.py $(LIBRARY) $(wildcard $(RES
 	  --where-known methods '$(METHODS)' --where-known dataset '$(DATASET)' --where-known seeds '$(SEEDS)' \
 	  --where-known epochs '$(EPOCHS)' --where-known budget '$(EPOCHS)'
 
-test: env ## Check everything: style, types, library, notebooks
+test: env ## Check style, types, the library, the numbers of pages and notebooks: all that runs in one process
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@.venv/bin/mypy
-	@.venv/bin/pytest -n 2 tests
+	@.venv/bin/pytest -m "not slow" -n 2 --dist loadfile tests
+
+test-slow: env ## Check the rest: processes, a cluster, a browser, the wheel, every cell of the notebooks
+	@.venv/bin/pytest -m slow -n 2 --dist loadfile tests
 	@TQDM_DISABLE=1 .venv/bin/pytest -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=120 \
 	  --nbval-sanitize-with tests/nbval.cfg -p no:cacheprovider notebooks
 

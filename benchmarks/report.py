@@ -40,8 +40,8 @@ def machine() -> dict[str, Any]:
 
 def title(found: dict[str, Any]) -> str:
     """Return a machine in words."""
-    words = f"{found['processor']}, {found['cores']} core{'s' * (found['cores'] > 1)}"
-    return words + (f", {found['gpu']}" if found["gpu"] else "")
+    cores = "1 core" if found["cores"] == 1 else f"{found['cores']} cores"
+    return ", ".join(filter(None, [found["processor"], cores, found["gpu"]]))
 
 
 def slug(found: dict[str, Any]) -> str:

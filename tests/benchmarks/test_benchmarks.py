@@ -27,18 +27,6 @@ TINY = setting.budget("tiny")
 CELL = TINY.cells[0]
 
 
-@pytest.fixture
-def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let sweeps run in this process, on one thread."""
-    for module in (throughput, roofline, memory):
-        monkeypatch.setattr(module, "cores", lambda: 1)
-
-
-@pytest.fixture
-def compared(one_core: None) -> pd.DataFrame:
-    return pd.DataFrame(throughput.compare(CELL, load_source("digits"), 2))
-
-
 def rates(**values: float) -> pd.DataFrame:
     """Return rows of the comparison on the digits with these values, each from 10 below to 10 above."""
     names = {"ours": throughput.OURS[0], "recorded": throughput.OURS[1], "single": throughput.SINGLE}
@@ -64,20 +52,15 @@ def test_the_plain_loop_learns(digits: Data) -> None:
     assert plain.test_accuracy(smoke(), digits, found.model) > 0.3
 
 
-def test_the_plain_loop_has_the_librarys_images_and_noisy_labels(digits: Data) -> None:
-    loader = plain.training_loader(smoke(augment=False), digits, workers=0)
-    pairs = [loader.dataset[index] for index in range(len(loader.dataset))]
-    assert [label for _, label in pairs] == digits.train.labels.tolist()
+def test_the_plain_loop_has_the_librarys_images_labels_and_crops(digits: Data) -> None:
+    plainly, cropped = (plain.training_loader(smoke(augment=augment), digits, 0).dataset for augment in (False, True))
+    images, labels = zip(*(plainly[index] for index in range(len(plainly))), strict=True)
+    assert list(labels) == digits.train.labels.tolist()
     assert (digits.train.labels != digits.train.clean_labels).any()
-    torch.testing.assert_close(torch.stack([image for image, _ in pairs]), digits.train.images)
-
-
-def test_the_plain_loop_crops_as_far_as_the_library(digits: Data) -> None:
-    dataset = plain.training_loader(smoke(), digits, workers=0).dataset
+    torch.testing.assert_close(torch.stack(images), digits.train.images)
     torch.manual_seed(0)
-    seen = {tuple(dataset[0][0].flatten().tolist()) for _ in range(100)}
-    assert len(seen) == (2 * digits.pad + 1) ** 2
-    assert len({label for _, label in (dataset[0] for _ in range(5))}) == 1
+    crops = {(tuple(image.flatten().tolist()), label) for image, label in (cropped[0] for _ in range(100))}
+    assert len(crops) == (2 * digits.pad + 1) ** 2
 
 
 def test_the_plain_loop_takes_as_many_steps_and_ends_at_the_same_rate(digits: Data, monkeypatch) -> None:
@@ -128,12 +111,9 @@ def test_time_inside_counts_once() -> None:
 
 def test_runs_that_share_a_process_are_timed_like_the_others() -> None:
     source = load_source("digits")
-    found = ours.sharing(CELL.sweep(2), source, 2)
-    assert [run.images for run in found] == [ours.one(CELL.config(), source).images] * 2
+    timed = ours.sharing(CELL.sweep(2), source, 2)
+    assert [run.images for run in timed] == [ours.one(CELL.config(), source).images] * 2
     assert train.logits_of.__name__ == "logits_of"
-
-
-def test_several_runs_take_from_the_first_start_to_the_last_end() -> None:
     assert ours.together([ours.Timed(10.0, 14.0, 100), ours.Timed(11.0, 16.0, 100)]) == (200, 6.0)
 
 
@@ -174,12 +154,8 @@ def test_bytes_are_read_once_and_written_once() -> None:
     assert traffic.bytes >= 4000 * (2 + 2)
 
 
-def test_ceilings_are_positive_and_say_how_often() -> None:
-    assert len(roofline.product_rate(32, 2)) == len(roofline.copy_rate(1, 2)) == 10
-    assert min(roofline.product_rate(32, 1) + roofline.copy_rate(1, 1)) > 0
-
-
-def test_the_rows_of_a_comparison_are_complete(compared: pd.DataFrame) -> None:
+def test_the_rows_of_a_comparison_are_complete() -> None:
+    compared = pd.DataFrame(throughput.compare(CELL, load_source("digits"), 2))
     assert tuple(compared.columns) == setting.COLUMNS
     rated = compared[compared["part"] == "throughput"]
     assert set(rated["side"]) == {*throughput.OURS, throughput.SINGLE, *throughput.PLAIN}
@@ -188,18 +164,18 @@ def test_the_rows_of_a_comparison_are_complete(compared: pd.DataFrame) -> None:
     assert tried["side"].iloc[0] == "channels_last float32 1"
     assert len(tried) == 4
     assert tables.formats(compared)["times"].iloc[0] == "1"
-    assert (compared["value"] > 0).all()
-    assert (compared["low"] <= compared["value"]).all()
-    assert (compared["value"] <= compared["high"]).all()
+    low, value, high = (compared[name] for name in ("low", "value", "high"))
+    assert ((value > 0) & (low <= value) & (value <= high)).all()
     assert set(compared.loc[compared["part"] == "dynamics", "unit"]) == {"%"}
 
 
-def test_the_rows_of_the_other_parts_are_complete(one_core: None) -> None:
-    found = pd.DataFrame(roofline.rows(TINY))
-    assert tuple(found.columns) == setting.COLUMNS
-    assert set(found["part"]) == {"ceiling", "roofline", "growth"}
-    assert (found["value"] > 0).all()
-    assert list(found.loc[found["part"] == "growth", "examples"]) == list(TINY.sizes)
+def test_the_rows_of_the_limits_are_complete() -> None:
+    rows = pd.DataFrame(roofline.rows(TINY))
+    assert tuple(rows.columns) == setting.COLUMNS
+    assert set(rows["part"]) == {"ceiling", "roofline", "growth"}
+    assert (rows["value"] > 0).all()
+    assert list(rows.loc[rows["part"] == "growth", "examples"]) == list(TINY.sizes)
+    assert len(roofline.product_rate(32, 2)) == len(roofline.copy_rate(1, 2)) == 10
 
 
 def test_a_ratio_is_computed_from_its_two_rows() -> None:
@@ -230,6 +206,7 @@ def test_without_cuda_the_rows_of_the_gpu_are_there_and_empty(monkeypatch: pytes
     assert set(tables.gpu(found)[throughput.RATE]) == {tables.ABSENT}
 
 
+@pytest.mark.slow
 def test_a_process_of_ones_own_is_watched() -> None:
     said, peak = memory.watched("sweep", setting.Cell("digits", "resnet8", 128), everything=True)
     assert said["images"] == 128 * said["runs"]
@@ -275,7 +252,7 @@ def page(tmp_path: Path) -> Path:
 
 
 def test_a_measurement_is_kept_and_the_page_is_made_of_it(
-    tmp_path: Path, page: Path, one_core: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "PARTS", {"throughput": throughput.rows, "gpu": gpu.rows})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -291,29 +268,19 @@ def test_a_measurement_is_kept_and_the_page_is_made_of_it(
     assert page.read_text() == text
 
 
-def test_rows_that_lack_a_column_are_refused(tmp_path: Path) -> None:
+def test_rows_without_a_column_and_a_page_without_marks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         report.keep(rates(**FIVE).drop(columns="repeats"), report.machine(), tmp_path)
     one_sentence(caught.value, "repeats")
     assert not list(tmp_path.iterdir())
-
-
-def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
-    bare = tmp_path / "page.md"
-    bare.write_text("# Nothing\n")
+    (tmp_path / "page.md").write_text("# Nothing\n")
     with pytest.raises(ConfigError, match="marks"):
-        report.write_page(tmp_path, bare)
+        report.write_page(tmp_path, tmp_path / "page.md")
 
 
 def test_the_committed_page_is_made_of_the_committed_rows(page: Path) -> None:
     report.write_page(report.RESULTS, page)
     assert page.read_text() == report.PAGE.read_text()
-
-
-def test_make_bench_hands_the_budget_on() -> None:
-    root = report.ROOT
-    made = subprocess.run(["make", "-n", "bench", "BUDGET=tiny"], cwd=root, capture_output=True, text=True, timeout=60)
-    assert "-m benchmarks --budget 'tiny'" in made.stdout
 
 
 def test_accuracies_are_on_disk_run_by_run_and_not_trained_twice(tmp_path: Path) -> None:
@@ -339,12 +306,8 @@ def test_a_difference_is_held_against_the_noise_of_the_seeds() -> None:
     values = {"ours": [0.80, 0.82, 0.84], "plain": [0.77, 0.80, 0.83]}
     rows = [{**fixed, "side": side, "test_acc": value} for side, found in values.items() for value in found]
     [shown] = accuracy.compare(pd.DataFrame(rows)).to_dict("records")
-    assert (shown["ours, mean"], shown["ours, sd"], shown["plain, mean"], shown["plain, sd"]) == (
-        "82.0",
-        "2.0",
-        "80.0",
-        "3.0",
-    )
+    sides = [shown[name] for name in ("ours, mean", "ours, sd", "plain, mean", "plain, sd")]
+    assert sides == ["82.0", "2.0", "80.0", "3.0"]
     assert shown["difference"] == "+2.0"
     assert float(shown["in standard errors"]) == pytest.approx(2 / math.sqrt(4 / 3 + 9 / 3), abs=0.05)
     assert accuracy.compare(pd.DataFrame([row for row in rows if row["side"] == "ours"])).empty

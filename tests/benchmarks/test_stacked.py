@@ -58,8 +58,7 @@ def test_a_stack_counts_the_images_of_whole_batches() -> None:
     assert found.seconds > 0
 
 
-def test_stack_and_processes_stand_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(many, "cores", lambda: 1)
+def test_stack_and_processes_stand_side_by_side() -> None:
     rows = pd.DataFrame(many.as_one(setting.budget("tiny")))
     assert list(tables.stacking(rows)["side"]) == ["ours, steps alone", "ours, stacked"]
     assert (rows["value"] > 0).all()

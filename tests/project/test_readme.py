@@ -40,9 +40,10 @@ def test_the_loss_in_the_readme_is_one_function_that_everything_finds(tmp_path):
     assert "focal:gamma=3" in set(rows["method"])
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_script_trains_in_other_processes(capsys):
     names: dict[str, object] = {}
-    exec(block("def half").replace("seeds=[0]", "seeds=[0], quiet=True"), names)
+    exec(block("def half").replace("seeds=[0]", "seeds=[0], jobs=2, quiet=True"), names)
     assert set(names["rows"]["method"]) == {"cce", "half"}  # type: ignore[index]
     assert capsys.readouterr().out.startswith("0.0 ")
 
@@ -77,17 +78,19 @@ def test_the_loop_of_ones_own_runs_and_remembers():
     assert names["loss"].memory.state()["targets"].any()  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("spec", [name for name in METHODS if name not in ("kd", "pseudo")])
-def test_the_loop_of_ones_own_takes_every_method(spec):
-    """It learns what little there is to learn, a class's own brightness; or what its method says that it will."""
-    source = block("DataLoader(").replace('"elr", num', f'"{spec}", num').replace("0, 10, (512,)", "0, 2, (512,)")
-    names: dict[str, object] = {}
-    torch.manual_seed(0)
-    exec(source.replace("\nmodel", "\nimages += labels[:, None, None, None] * 3.0\nmodel", 1), names)
-    model, images, labels = names["model"], names["images"], names["labels"]
-    p_y = model(images).softmax(1).gather(1, labels[:, None]).mean().item()  # type: ignore[operator, index]
-    slow = {"mae": 0.15, "tgce": 0.0}  # truncated GCE leaves alone what starts below k, which here is everything
-    assert p_y > slow.get(spec, 0.3)  # 0.1 where nothing was learnt
+def test_the_loop_of_ones_own_takes_every_method():
+    """It learns the little that there is to learn, the brightness of a class: p_y is 0.1 before the first step."""
+    source = block("DataLoader(").replace("0, 10, (512,)", "0, 2, (512,)")
+    source = source.replace("\nmodel", "\nimages += labels[:, None, None, None] * 3.0\nmodel", 1)
+    learnt: dict[str, float] = {}
+    for method in (name for name in METHODS if name not in ("kd", "pseudo")):
+        names: dict[str, object] = {}
+        torch.manual_seed(0)
+        exec(source.replace('"elr", num', f'"{method}", num'), names)
+        model, images, labels = names["model"], names["images"], names["labels"]
+        learnt[method] = model(images).softmax(1).gather(1, labels[:, None]).mean().item()  # type: ignore[operator, index]
+    least = dict.fromkeys(learnt, 0.3) | {"mae": 0.15, "tgce": 0.0}  # tgce ignores p_y below k: here all examples
+    assert {method: p_y for method, p_y in learnt.items() if not p_y > least[method]} == {}
 
 
 def test_a_teacher_that_nobody_trains_is_asked_for_in_one_sentence():
@@ -96,7 +99,7 @@ def test_a_teacher_that_nobody_trains_is_asked_for_in_one_sentence():
 
 
 def test_every_command_names_something_that_there_is():
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for words in (line.split() for line in SHELL if line):
         if words[0] == "make":
             assert words[1] in targets
@@ -127,6 +130,17 @@ def test_settings_in_the_readme_are_accepted():
             )
 
 
-def test_links_lead_somewhere():
-    for link in re.findall(r"\]\(([^)]+)\)", README):
-        assert (ROOT / link).exists(), link
+def test_links_and_paths_of_every_page_lead_somewhere():
+    dead = []
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]:
+        text = page.read_text()
+        links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+        named = re.findall(r"`((?:robustdl_lib|tests|docs|notebooks|benchmarks|book)/[\w./-]*)`", text)
+        placeholders = ("NAME", "NN_name", "TOPIC", "ROOM")
+        dead += [f"{page.name}: {link}" for link in links if link and not (page.parent / link).exists()]
+        dead += [
+            f"{page.name}: {path}"
+            for path in named
+            if not (ROOT / path).exists() and not any(word in path for word in placeholders)
+        ]
+    assert dead == []

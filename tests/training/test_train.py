@@ -197,6 +197,13 @@ def rates(total: int, **changes: object) -> list[float]:
     return found
 
 
+def test_the_optimiser_is_sgd_with_the_settings_of_the_configuration() -> None:
+    cfg = smoke(lr=0.3, momentum=0.7, weight_decay=0.01)
+    [group] = train.make_optimiser(cfg, torch.nn.Linear(2, 2), torch.device("cpu")).param_groups
+    settings = {"lr": 0.3, "momentum": 0.7, "weight_decay": 0.01, "dampening": 0, "nesterov": False}
+    assert {name: group[name] for name in settings} == settings
+
+
 def test_one_cycle_rises_from_a_25th_to_the_peak_and_falls_to_almost_nothing() -> None:
     found = rates(99)
     assert found[0] == pytest.approx(0.1 / 25)
