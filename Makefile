@@ -52,7 +52,7 @@ RESULTS := $(or $(ROBUSTDL_RESULTS),results)
 SETTING := --profile '$(PROFILE)' --noise '$(NOISE)' --methods '$(METHODS)' --dataset '$(DATASET)' --seeds '$(SEEDS)' \
   --epochs '$(EPOCHS)'
 WHERE := $(if $(JOBS),--jobs '$(JOBS)') $(if $(ENGINE),--engine '$(ENGINE)') $(if $(ADDRESS),--address '$(ADDRESS)')
-NOTEBOOKS := $(basename $(notdir $(sort $(wildcard notebooks/[0-9]*.py))))
+NOTEBOOKS := $(patsubst notebooks/%.py,%,$(sort $(wildcard notebooks/[0-9]*.py) $(wildcard notebooks/solutions/[0-9]*.py)))
 # A run of the small profile takes a quarter of an hour, so its notebooks are those that need the figures' runs alone.
 ABOUT_RUNS := 03_training_under_noise 09_proselflc 10_training_dynamics 11_entropy_minimisation 12_summary
 RATES_SWEEPS := $(if $(filter small,$(PROFILE)),,noise_rates noise_rates_judged)

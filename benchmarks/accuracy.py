@@ -17,7 +17,7 @@ import torch
 
 from benchmarks import plain
 from benchmarks.setting import ROOT, cores
-from robustdl_lib import files, store, summary, train
+from robustdl_lib import files, store, train
 from robustdl_lib.config import RunConfig, profile_config
 from robustdl_lib.data import load, load_source
 from robustdl_lib.data.raw import Source
@@ -103,7 +103,7 @@ def blocks(folder: Path) -> list[str]:
         return []
     links = ", ".join(f"[{path.name}]({folder.name}/{path.name})" for path in results)
     said = f"Last test accuracy in %, ours against the plain loop, the same seeds, noise and budget: {links}."
-    return ["## Accuracy", said, summary.markdown(pd.concat(tables).fillna("-"))]
+    return ["## Accuracy", said, tables.markdown(pd.concat(tables).fillna("-"))]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import accuracy, chart, tables
 from benchmarks.setting import COLUMNS, ROOT, cores
-from robustdl_lib import files, store, summary
+from robustdl_lib import files, store
 from robustdl_lib.config import ConfigError
 from robustdl_lib.plots import style
 
@@ -101,7 +101,7 @@ def machine_block(path: Path) -> str:
         parts.append("CIFAR-10 was not on this machine: its rows are left out.")
     for name, (heading, make) in tables.TABLES.items():
         if (rows["part"] == tables.PARTS.get(name, name)).any():
-            parts.append(f"**{heading}**\n\n{summary.markdown(make(rows))}")
+            parts.append(f"**{heading}**\n\n{tables.markdown(make(rows))}")
     return "\n\n".join(parts)
 
 

@@ -24,10 +24,9 @@ extensions = [
     "sphinx_copybutton",
     "sphinxcontrib.bibtex",
 ]
-exclude_patterns = ["files/**"]
+exclude_patterns = ["files/**", "_extra/**"]
 nb_execution_mode = "off"
 nb_render_markdown_format = "myst"
-nb_ipywidgets_js: dict[str, dict[str, str]] = {}
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_dmath_double_inline = True
 myst_heading_anchors = 3
@@ -68,4 +67,5 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("autodoc-skip-member", docstrings.foreign)
     app.connect("html-collect-pages", copy_mathjax)
     app.config.html_static_path.append(str(Path(app.srcdir) / "_static"))
+    app.config.html_extra_path.append(str(Path(app.srcdir) / "_extra"))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

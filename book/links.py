@@ -11,7 +11,12 @@ LINK = re.compile(r"(?P<image>!?)\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 FENCE = re.compile(r"(^```.*?^```$|`[^`\n]*`)", re.MULTILINE | re.DOTALL)
 PAGES = {"README.md": "index.md", "docs/explorer.html": "explorer.md", "docs/sources.bib": "bibliography.md"}
 REPORTS = "results/reference/report"
-FOLDERS = {"notebooks": "tutorial.md", "robustdl_lib": "reference/index.md", "figures/reference": "figures/index.md"}
+FOLDERS = {
+    "notebooks": "tutorial.md",
+    "notebooks/solutions": "tutorial.md",
+    "robustdl_lib": "reference/index.md",
+    "figures/reference": "figures/index.md",
+}
 
 
 class DeadLink(ValueError):
@@ -32,9 +37,14 @@ def place(target: str) -> str:
         return "rows.md" + "".join(f"#{slug(part)}" for part in path.parts[2:3])
     if target.startswith("figures/reference/") and path.suffix == ".png":
         return str(PurePosixPath("figures", *path.parts[2:]).with_suffix(".md"))
-    if path.parent == PurePosixPath("robustdl_lib") and path.suffix == ".py":
-        return f"reference/{path.stem}.rst"
+    if path.parts[0] == "robustdl_lib" and path.suffix == ".py":
+        return f"reference/{module_name(path)}.rst"
     return target
+
+
+def module_name(path: PurePosixPath) -> str:
+    """Return a module's name without the package's: ``robustdl_lib/data/noise/__init__.py`` gives ``data.noise``."""
+    return ".".join(path.with_suffix("").parts[1:]).removesuffix(".__init__")
 
 
 def slug(title: str) -> str:

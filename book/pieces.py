@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import nbformat
 
-from book.links import REPORTS, ROOT, slug
+from book.links import REPORTS, ROOT, module_name, slug
 from robustdl_lib import cli
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -22,6 +22,11 @@ WIDTH = 88
 def course(folder: Path = NOTEBOOKS) -> list[Path]:
     """Return the built notebooks ``NN_name.ipynb`` in the course's order, whichever there are."""
     return sorted(path for path in folder.glob("[0-9][0-9]_*.ipynb") if re.fullmatch(r"\d\d_\w+", path.stem))
+
+
+def solutions(folder: Path = NOTEBOOKS) -> list[Path]:
+    """Return the built solutions to the exercises, in the course's order."""
+    return course(folder / "solutions")
 
 
 def texts(root: Path = ROOT) -> list[str]:
@@ -50,7 +55,8 @@ def tutorial(notebooks: list[Path]) -> str:
         "The notebooks in the order of the talk, as they are committed, with their outputs. Each begins with its claim "
         "and ends with checks that assert it, a summary and exercises. `make lab` opens them to be changed and run."
     )
-    return f"# Tutorial\n\n{said}\n\n| notebook | claim |\n| :-- | :-- |\n{rows}\n"
+    answers = ", ".join(f"[{path.stem[:2]}](notebooks/solutions/{path.name})" for path in notebooks)
+    return f"# Tutorial\n\n{said}\n\n| notebook | claim |\n| :-- | :-- |\n{rows}\n\nSolutions: {answers}.\n"
 
 
 def contents(groups: dict[str, list[str]]) -> str:
@@ -127,8 +133,11 @@ def _help(command: click.Command, name: str) -> str:
 
 def modules() -> dict[str, str]:
     """Return the first sentence of each module of the library, by name."""
-    paths = sorted((ROOT / "robustdl_lib").glob("[a-z]*.py"))
-    texts = {path.stem: ast.get_docstring(ast.parse(path.read_text())) or "" for path in paths}
+    package = ROOT / "robustdl_lib"
+    files = sorted(
+        path.relative_to(ROOT) for path in package.rglob("*.py") if path.parent != package or path.stem[0] != "_"
+    )
+    texts = {module_name(path): ast.get_docstring(ast.parse((ROOT / path).read_text())) or "" for path in files}
     return {name: " ".join(text.split("\n\n")[0].split()) for name, text in texts.items()}
 
 

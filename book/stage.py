@@ -43,7 +43,7 @@ class Stage:
         book, name = nbformat.read(path, as_version=4), path.relative_to(ROOT).as_posix()
         for cell in (cell for cell in book.cells if cell.cell_type == "markdown"):
             cell.source = adapt(cell.source, name, self.copy)
-        book.cells[0].source += "\n\n" + self._offer(path.stem)
+        book.cells[0].source += "\n\n" + self._offer(path)
         book.cells[0].source = _numbered(book.cells[0].source, path.stem[:2])
         self.write(name, nbformat.writes(book))
 
@@ -55,11 +55,12 @@ class Stage:
             elif path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
 
-    def _offer(self, stem: str) -> str:
+    def _offer(self, path: Path) -> str:
         """Return the line that offers a notebook and its source; the copies have another name than the page."""
+        name = path.relative_to(ROOT / "notebooks").with_suffix("").as_posix()
         for ending in ("ipynb", "py"):
-            self.copy(f"notebooks/{stem}.{ending}", f"files/{stem}.{ending}")
-        links = " ".join(f"{{download}}`{e} <../files/{stem}.{e}>`" for e in ("ipynb", "py"))
+            self.copy(f"notebooks/{name}.{ending}", f"files/{name}.{ending}")
+        links = " ".join(f"{{download}}`{e} </files/{name}.{e}>`" for e in ("ipynb", "py"))
         return f":::{{container}} offer\nAs committed: {links}\n:::"
 
     def _place(self, name: str) -> Path:
@@ -75,7 +76,7 @@ def stage(folder: Path) -> Stage:
     texts, notebooks = pieces.texts(), pieces.course()
     for name in texts:
         target.page(name)
-    for path in notebooks:
+    for path in [*notebooks, *pieces.solutions()]:
         target.notebook(path)
     _figures(target)
     _library(target)
@@ -110,7 +111,7 @@ def _library(target: Stage) -> None:
 def _tools(target: Stage) -> None:
     """Stage what is neither text, notebook, figure nor module."""
     readme = (ROOT / "README.md").read_text()
-    target.copy(EXPLORER, "_static/explorer.html")
+    target.copy(EXPLORER, f"_extra/{EXPLORER}")  # the place that notebook 05 shows in a frame
     target.write("explorer.md", (ROOT / "book" / "explorer.md").read_text())
     target.write("bibliography.md", (ROOT / "book" / "bibliography.md").read_text())
     target.copy("docs/sources.bib")
@@ -136,9 +137,13 @@ def _landing(target: Stage, notebooks: list[Path], texts: list[str]) -> str:
     """Return the first page: the README with the tables of contents."""
     readme = adapt((ROOT / "README.md").read_text(), "README.md", target.copy, "index.md")
     course = [f"{pieces.title(path)} <notebooks/{path.stem}>" for path in notebooks]
+    answers = [
+        f"{path.stem[:2]} {path.stem[3:].replace('_', ' ')} <notebooks/solutions/{path.stem}>" for path in notebooks
+    ]
     pages = [name.removesuffix(".md") for name in texts]
     groups = {
         "Tutorial": ["Overview <tutorial>", *course],
+        "Solutions": answers,
         "See": ["explorer", "figures/index", *(page for page in pages if page == "report"), "rows"],
         "Look up": [
             "docs/METHODS",

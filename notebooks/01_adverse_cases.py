@@ -321,6 +321,8 @@ if rows == "reference":
 #
 # ## Exercises
 #
+# Answers: [solutions](solutions/01_adverse_cases.ipynb).
+#
 # 1. Let `noise="adverse:wrong=0,ood=0.4,ambiguous=0"` in the live draw. Why is the share of wrong labels 40 % though nobody mislabelled anything?
 # 2. Compute $A$ of `human:worst` without the pairs truck-automobile and cat-dog (share their errors evenly). How much of the asymmetry do they make?
 # 3. Train with `adverse_studies.measure(profile_config("quick", noise=adverse_studies.NOISE, method="gce", epochs=10))`. Is GCE nearer to CCE or to DM, and does early stopping help entropy?

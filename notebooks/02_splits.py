@@ -238,6 +238,8 @@ if rows == "reference":
 #
 # ## Exercises
 #
+# Answers: [solutions](solutions/02_splits.ipynb).
+#
 # 1. Run the notebook with `distance=0.2`. Which copies now cross the split, and which score would you expect for labels drawn by lot? Check with `splits.cut` and `splits.nearest`.
 # 2. Make the description blind to a mirror image: take the nearer of an image and its mirrored self. Which pairs of CIFAR appear that were not there?
 # 3. Cut the digits by `stretch` with ten seeds. How much larger is the spread of the scores than under `random`, and why?

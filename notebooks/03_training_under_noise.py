@@ -304,6 +304,8 @@ if own and shelf == "reference":
 #
 # ## Exercises
 #
+# Answers: [solutions](solutions/03_training_under_noise.ipynb).
+#
 # 1. Run this notebook with `noise="symmetric:0.6"`. Which methods still keep their best? The talk moves DM's mode from 1/2 to 2/3 there: add `dm:beta=12,lam=2` to `methods` and see.
 # 2. With `noise="asymmetric:0.4"` only some classes are affected. Look at the transition matrix: by how much does the true label still lead in its row? What happens to `corrected`?
 # 3. Train MAE for longer: `train.train(longer, data.load(longer))` with `longer = config.replace(method="mae", seed=1, noise_seed=1, epochs=200)`. Which digits does it never predict after 50 epochs, and do they return?

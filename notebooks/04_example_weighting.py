@@ -371,6 +371,8 @@ assert np.allclose(loss.iloc[4:, -1] - loss.iloc[4:, -2], 8 * np.log(10) / 2, at
 #
 # ## Exercises
 #
+# Answers: [solutions](solutions/04_example_weighting.ipynb).
+#
 # 1. Derive $w$ and $\psi$ of $L = (1 - p_y)^n$. For which $n$ is $\psi = 1/10$? Check with `gradients.emphasis_mode` of a function `(logits, target) -> [N]` of your own.
 # 2. The Brier score is $\sum_j (q_j - p_j)^2$. Show that its gradient is *not* along $p - q$ when $C > 2$. In which example is the difference largest?
 # 3. Symmetric cross entropy is $a\,L_{\mathrm{CCE}} + b A (1 - p_y)$ with $A = 4 \log 10$. Derive its weight. Can its mode leave 0?

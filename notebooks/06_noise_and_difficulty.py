@@ -176,6 +176,8 @@ if whole:
 #
 # ## Exercises
 #
+# Answers: [solutions](solutions/06_noise_and_difficulty.ipynb).
+#
 # 1. In the first table, which band holds hard examples that are right? How many of all clean examples does a method lose that gives the band below 0.1 no weight at all?
 # 2. Set `lambdas` to `[0, 0.5]`: at which rates does the choice change, and by how many points?
 # 3. `python -m robustdl_lib train --noise symmetric:0.8 --method dm:beta=16,lam=2 --epochs 400` gives the steep weight more time. Does it still underfit?

@@ -209,6 +209,8 @@ assert B < 10 or late[1] < 0 < late[-1]
 #
 # ## Exercises
 #
+# Answers: [solutions](solutions/07_target_modification.ipynb).
+#
 # 1. Derive $\partial H(p)/\partial z_j$ by hand, from $\partial p_k/\partial z_j = p_k(\delta_{jk} - p_j)$.
 # 2. In the table of pulls, at which $p_y$ does LS stop pulling? Derive it from $\epsilon$ and $C$, and compare with the histograms of [notebook 03](03_training_under_noise.ipynb).
 # 3. At which $\epsilon$ does hard bootstrapping change the semantic class of a target? Soft bootstrapping, for a learner with $p_j = 0.8$ and $p_y = 0.1$? Check with `targets.semantic_class`.

@@ -258,6 +258,8 @@ else:
 #
 # ## Exercises
 #
+# Answers: [solutions](solutions/08_direction_and_magnitude.ipynb).
+#
 # 1. Show that $dp$ sums to 0 and vanishes at the corners. Why does a prediction that is sure of the wrong class move slowly whatever the loss?
 # 2. Find the end of LS by hand from $\partial L/\partial z = 0$, for $C = 3$ and $\epsilon = 1/2$. That of CP has no closed form: which equation does its $p_1$ solve? Compare both with `simplex.attractors`.
 # 3. Draw `simplex.field_rows(["boot_hard:eps=0.4", "boot_hard:eps=0.5", "boot_hard:eps=0.6"])`. At which $\epsilon$ does a second end appear, and why there?

@@ -16,7 +16,7 @@ from torch.nn.functional import one_hot, softmax
 
 from robustdl_lib import plots, summary, sweeps, targets
 from robustdl_lib.registry import METHODS
-from robustdl_lib.report import dynamics, overview
+from robustdl_lib.report import dynamics
 from robustdl_lib.theory import proselflc
 from robustdl_lib.theory.gradients import logit_gradient
 
@@ -207,8 +207,8 @@ if not progressive:
 
 # %%
 alone = bool(methods or dataset or epochs)  # the rows of other noises are of the profile's own data and budget
-worked = noisy.iloc[:0] if alone else overview.held("worked", profile, shelf=shelf)
-small = overview.held("figures", "small", shelf="reference", noise="human:worst")
+worked = noisy.iloc[:0] if alone else sweeps.held("worked", profile, shelf=shelf)
+small = sweeps.held("figures", "small", shelf="reference", noise="human:worst")
 parts = [noisy, worked, small[small["noise"] != "none"]]
 readings = summary.final_readings(pd.concat(parts).drop_duplicates(["run_id", "epoch"]))
 pair = readings[readings["method"].isin(["cce", *progressive[:1]])].dropna(subset=["fit_wrong"])
@@ -294,6 +294,8 @@ print("the claims about the committed rows hold" if committed else "another sett
 # - Here it fits fewer wrong labels than CCE, by less than published; the rows point to the timing of trust, and do not prove it.
 #
 # ## Exercises
+#
+# Answers: [solutions](solutions/09_proselflc.ipynb).
 #
 # 1. Derive the moment $t^*$ from the formulas, and show that $x > 1/2$ always. What is the smallest $l(p)$ that can ever correct a target?
 # 2. Run this notebook with `methods=["cce", "proselflc:B=4", "proselflc", "proselflc:B=20", "proselflc:B=40"]`. Is the likely cause above the cause? What does $B$ change, and what can it not change?

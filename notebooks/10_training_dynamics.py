@@ -13,7 +13,6 @@ from robustdl_lib import plots, summary, sweeps
 from robustdl_lib.plots import dynamics
 from robustdl_lib.registry import METHODS
 from robustdl_lib.report import dynamics as rows_dynamics
-from robustdl_lib.report import overview
 
 # %% tags=["parameters"]
 profile: str = "quick"  # quick, or smoke (two epochs, for tests of the machinery)
@@ -122,7 +121,7 @@ spread.rename(index=lambda spec: METHODS.parse(spec).label).sort_values("mean", 
 
 # %%
 alone = bool(methods or dataset or epochs)
-worked = noisy.iloc[:0] if alone else overview.held("talk_noise", profile, shelf=shelf)
+worked = noisy.iloc[:0] if alone else sweeps.held("talk_noise", profile, shelf=shelf)
 asymmetric = worked if len(worked) else noisy
 print(f"{asymmetric['noise'].iloc[0]}: {asymmetric['run_id'].nunique()} runs")
 dynamics.dynamics(asymmetric)
@@ -218,6 +217,8 @@ if committed:
 # - With the talk's asymmetric noise ProSelfLC leads and the order of the entropies comes out; LS, CP and Boot-soft do not end above cross entropy, as published they do.
 #
 # ## Exercises
+#
+# Answers: [solutions](solutions/10_training_dynamics.ipynb).
 #
 # 1. Hold the figure beside slides 36 to 38. Which curve differs most in its *course*, whatever its end? What in the table of settings could explain it?
 # 2. Run `methods=["boot_hard:eps=0.3", "boot_hard:eps=0.5", "boot_hard:eps=0.7"]`. At which $\epsilon$ do correct labels suffer?

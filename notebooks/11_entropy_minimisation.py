@@ -266,6 +266,8 @@ if committed:
 #
 # ## Exercises
 #
+# Answers: [solutions](solutions/11_entropy_minimisation.ipynb).
+#
 # 1. Show that $H(u, p)$ is smallest at $p = u$ and grows without bound as any $p_j \to 0$. Why does LS then punish a sure prediction more than CP does?
 # 2. Detach soft bootstrapping (`boot_soft:eps=0.5,detach=True`). By fact 2 it is cross entropy with half the step. Train it: how much of Boot-soft's gain over CCE is owed to rewarding low entropy?
 # 3. Give EM the wrong rate: set `rho=0.1` and `rho=0.8`. Which learners are heard then? What is the risk on each side?

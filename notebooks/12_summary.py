@@ -10,9 +10,10 @@
 import pandas as pd
 import torch
 
-from robustdl_lib import plots, sweeps
+from robustdl_lib import plots, summary, sweeps
 from robustdl_lib.registry import METHODS
-from robustdl_lib.report import overview, published, verdicts
+from robustdl_lib.report import claims, published, verdicts
+from robustdl_lib.theory import method_card
 
 pd.set_option("display.max_colwidth", None)  # no claim is cut
 
@@ -39,10 +40,10 @@ setting = sweeps.Setting(profile=profile, **{name: value for name, value in chan
 rows = sweeps.run("figures", profile=profile, jobs=jobs or None, shelf=shelf, quiet=True, **setting.changes())
 config = setting.config()
 noisy = rows[rows["noise"] == config.noise]
-more = noisy.iloc[:0] if methods else overview.held("relatives", profile, shelf=shelf, **setting.changes())
+more = noisy.iloc[:0] if methods else sweeps.held("relatives", profile, shelf=shelf, **setting.changes())
 alone = bool(methods or dataset or epochs)
-worked = noisy.iloc[:0] if alone else overview.held("worked", profile, shelf=shelf)
-small = overview.held("figures", "small", noise="human:worst")
+worked = noisy.iloc[:0] if alone else sweeps.held("worked", profile, shelf=shelf)
+small = sweeps.held("figures", "small", noise="human:worst")
 known = {"here": pd.concat([noisy, more]), "human": small[small["noise"] == "human:worst"]}
 known |= {kind: worked[worked["noise"] == f"{kind}:0.4"] for kind in ("asymmetric", "instance")}
 for where, frame in known.items():
@@ -59,8 +60,8 @@ for where, frame in known.items():
 
 # %%
 torch.set_num_threads(1)
-order = overview.outcomes(known["here"])
-is_what = overview.traits(list(order.index))
+order = summary.outcomes(known["here"])
+is_what = method_card.traits(list(order.index))
 is_what.set_index("method")
 
 # %% [markdown]
@@ -71,7 +72,7 @@ is_what.set_index("method")
 
 # %%
 elsewhere = {
-    f"{where}, last": overview.outcomes(frame)["last"]
+    f"{where}, last": summary.outcomes(frame)["last"]
     for where, frame in known.items()
     if where != "here" and len(frame)
 }
@@ -106,7 +107,7 @@ plots.FIGURES["headline"](rows)
 # `by`: the margin to the nearest other, in points, mean over seeds. The verdicts are computed; no word of them is typed.
 
 # %%
-said = overview.judged(known)
+said = claims.judged(known)
 said.round(1)
 
 # %%
@@ -154,10 +155,10 @@ elr.join((elr.loc[["GCE", "ELR"]] - elr.loc["CE"]).add_suffix(": gain")).round(1
 # %%
 gain = {}
 for where, frame in known.items():
-    last = overview.outcomes(frame)["last"] if len(frame) else {}
+    last = summary.outcomes(frame)["last"] if len(frame) else {}
     if {"cce", "gce"} <= set(last.keys()):
         gain[where] = {"GCE minus CCE": last["gce"] - last["cce"]}
-        gain[where]["spread of seeds"] = overview.outcomes(frame)["sd"].loc[["cce", "gce"]].max()
+        gain[where]["spread of seeds"] = summary.outcomes(frame)["sd"].loc[["cce", "gce"]].max()
 pd.DataFrame(gain).T.round(1)
 
 # %% [markdown]
@@ -220,7 +221,9 @@ if committed:
 #
 # ## Exercises
 #
+# Answers: [solutions](solutions/12_summary.ipynb).
+#
 # 1. Which two columns of the first table predict the rank in the second best? Try it for the methods without a memory alone.
-# 2. Add a claim of your own to the list: `overview.judged(known, [overview.Claim("11", "MSE ends above IMAE", ("mse", "last"), (("imae", "last"),))])`. How many seeds would you want before you believe *holds*?
+# 2. Add a claim of your own to the list: `claims.judged(known, [claims.Claim(words="MSE ends above IMAE", quantity="last", first="mse", second="imae")])`. How many seeds would you want before you believe *holds*?
 # 3. With three seeds, how often does a claim about two equal methods hold by chance alone? What does that say of so long a list of verdicts?
 # 4. Pick a claim that does not come out and write down what you would train to find the cause. [Notebook 14](14_your_noise.ipynb) shows how to ask for it.

@@ -245,6 +245,8 @@ if rows == "reference":
 #
 # ## Exercises
 #
+# Answers: [solutions](solutions/13_data_centric.ipynb).
+#
 # 1. Correct by `suspects.suggest` only those suspects whose suggested class has an average probability above 0.9, and drop the other suspects. `data_studies.consequences` shows where actions are made. Does it beat both?
 # 2. Rank by the area under the margin instead: record `suspects.margin` of the logits through the argument `on_logits` of `train.fit`, and give its epochs to `suspects.dynamics`. For which noise does it rank better than $p_y$?
 # 3. `python -m robustdl_lib audit digits --noise asymmetric:0.2` corrupts labels first and judges itself. Its default method is GCE. Compare `--method cce`, at the rates 0.2 and 0.4: from which rate on is the plain learner the better detector?

@@ -164,6 +164,8 @@ if config.noise == "asymmetric:0.4" and config.dataset == "digits":
 #
 # ## Exercises
 #
+# Answers: [solutions](solutions/14_your_noise.ipynb).
+#
 # 1. Set `noise` to `asymmetric:0.6`. What does the margin say, and what do the learning curves do? Which number in the
 #    table should now be read upside down?
 # 2. Write a 10 x 10 matrix in which every class has a rate of its own to a .csv, and run with `matrix:PATH`.

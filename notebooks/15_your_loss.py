@@ -320,6 +320,8 @@ assert [round(float(v[1]), 3) for v in counts.values()] == [0.0, 0.0, 1.5, 3.0, 
 #
 # ## Exercises
 #
+# Answers: [solutions](solutions/15_your_loss.ipynb).
+#
 # 1. Derive $\partial L/\partial z$ of the normalised cross entropy $\log p_y / \sum_j \log p_j$ by hand, and find it in `by_hand`.
 # 2. Write the focal loss $-(1 - p_y)^\gamma \log p_y$ as a line of text and register it. Where is its mode for $\gamma = 2$? Is that robust?
 # 3. For which $a, b$ does SCE keep its mode at 0? Use `symbols.mode("sce")`.

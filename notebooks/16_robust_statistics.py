@@ -379,6 +379,8 @@ if committed:
 #
 # ## Exercises
 #
+# Answers: [solutions](solutions/16_robust_statistics.ipynb).
+#
 # 1. Show that $w \to 0$ as $p_y \to 0$ if and only if $p_y\,\psi(1 - p_y) \to 0$. What does it say of $L = -\log(p_y + 0.01)$?
 # 2. Where does the emphasis mode go for $\alpha > 2$, as in `gradients.emphasis_mode("barron:alpha=4,c=0.3")`? Why does `estimators.location` refuse such an $\alpha$: what would the re-weighting do?
 # 3. Which $c$ gives Welsch the mode 1/2? Find it from its weight by hand, then compare with `gradients.emphasis_mode`.

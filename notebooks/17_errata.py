@@ -691,6 +691,8 @@ assert np.round(readings["1 / lam"], 4).tolist() == [2, 1, 0.5]
 #
 # ## Exercises
 #
+# Answers: [solutions](solutions/17_errata.ipynb).
+#
 # 1. PyTorch's `mse_loss` averages over classes as well. By how much does that change the learning rate of entry 2 with 100 classes?
 # 2. Derive NCE's logit gradient and show that for $C = 2$ it lies along $p - q$. Why need it not for $C > 2$?
 # 3. In entry 5, for which distribution of $p_y$ over the batch do integral and batch sum agree for *every* weighting, and for which others do they agree for DM with $\lambda = 1$, $\beta = 8$?

@@ -166,13 +166,14 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
 
 
 def held(path: Path) -> bool:
-    """Return whether a process holds the lock file ``path``; a file that nobody holds is removed."""
+    """Return whether a process holds the lock file ``path``; nothing is made or removed."""
     if not path.exists():
         return False
+    lock = FileLock(path, thread_local=False, fallback_to_soft=False)
     try:
-        with locked(path, wait=False):
+        with lock.acquire(blocking=False):
             return False
-    except Busy:
+    except Timeout:
         return True
     except OSError:
         return False
@@ -181,4 +182,5 @@ def held(path: Path) -> bool:
 def remove_free_locks(folder: Path, pattern: str) -> None:
     """Remove the lock files of ``folder`` that match the glob ``pattern`` and that nobody holds."""
     for path in folder.glob(pattern):
-        held(path)
+        with contextlib.suppress(OSError), locked(path, wait=False):  # it is removed at the end
+            pass

@@ -14,7 +14,7 @@ import pkgutil
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -60,7 +60,7 @@ class MethodFacts(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseFacts(Facts):
-    """What a noise states: whether it ``draws`` labels itself or ``changes_images``, and the ``licence`` of its data."""
+    """What a noise states: whether it ``draws`` labels, whether it ``changes_images``, the ``licence`` of its data."""
 
     draws: bool = False
     changes_images: bool = False
@@ -76,8 +76,8 @@ class DatasetFacts(Facts):
     data set of its out-of-distribution examples, ``human`` the name of its human labels.
     """
 
-    pad: int
-    flip: bool
+    pad: int = 0
+    flip: bool = False
     flips: Mapping[int, int] = field(default_factory=dict)
     superclasses: Any = None
     validation: int | None = None
@@ -88,7 +88,7 @@ class DatasetFacts(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class SweepFacts(Facts):
-    """What a sweep states: ``apart``, whether its runs have a folder of their own; ``papers``, whether it is a paper's."""
+    """What a sweep states: whether its runs are kept ``apart``, and whether it is one of the ``papers``' own."""
 
     apart: bool = False
     papers: bool = False
@@ -99,7 +99,8 @@ class FigureFacts(Facts):
     """What a figure states: where its rows come from and the columns that it reads.
 
     ``rows`` is ``"runs"``, ``"p_y"``, ``"study:NAME"`` or a function; ``prepare`` turns such rows into ``columns``.
-    ``papers`` returns the runs of the papers' own setting; a ``diagram`` has no axes.
+    ``papers`` returns the runs of the papers' own setting; a ``diagram`` has no axes; ``may_be_empty``: prepared rows
+    may be none.
     """
 
     rows: str | Callable[..., Any]
@@ -107,6 +108,7 @@ class FigureFacts(Facts):
     prepare: Callable[..., Any] | None = None
     papers: Callable[..., Any] | None = None
     diagram: bool = False
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,8 +182,8 @@ class Spec:
 class Registry(Mapping[str, Callable[..., Any]]):
     """A table from names to functions of one kind; a mapping, so ``FIGURES["headline"](rows)`` works.
 
-    ``room`` is the package whose files fill the table. ``facts`` is the type of what a registration may state. ``context`` names the keyword-only parameters that the caller
-    supplies and a spec therefore cannot set.
+    ``room`` is the package whose files fill the table, and ``facts`` the type of what a registration may state.
+    ``context`` names the keyword-only parameters that the caller supplies and a spec therefore cannot set.
     """
 
     def __init__(self, kind: str, room: str, facts: type["Facts"] | None = None, context: tuple[str, ...] = ()) -> None:
@@ -191,6 +193,8 @@ class Registry(Mapping[str, Callable[..., Any]]):
         self.context = context
         self._entries: dict[str, Entry] = {}
         self._state = "empty"
+        self.adapt: Callable[[Entry], Callable[..., Any]] | None = None
+        """What a table does to each function that is entered, such as to check what it is called with."""
 
     @property
     def entries(self) -> dict[str, Entry]:
@@ -225,13 +229,16 @@ class Registry(Mapping[str, Callable[..., Any]]):
             inside = (function.__module__ or "").startswith(f"{self.room}.")
             entries = self._entries if inside else self.entries  # names of the library are taken first
             self._require_new(name, entries)
-            entry = entries[name] = self.describe(name, function, label=label, source=source, **facts)
-            knobs = entry.knobs
+            entry = self.describe(name, function, label=label, source=source, **facts)
+            if self.adapt:
+                entry = replace(entry, function=self.adapt(entry))
+            entries[name] = entry
+            knobs, adapted = entry.knobs, entry.function
 
             @functools.wraps(function)
             def checked(*args: Any, **kwargs: Any) -> Any:
                 given = {key: value for key, value in kwargs.items() if key in knobs.model_fields}
-                return function(*args, **{**kwargs, **entry.check(given)}) if given else function(*args, **kwargs)
+                return adapted(*args, **{**kwargs, **entry.check(given)}) if given else adapted(*args, **kwargs)
 
             return checked
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -117,25 +116,6 @@ def run(
 def summary(found: Audit) -> str:
     """Return what an audit found and where it lies, in a few lines."""
     return "\n".join([audit_page.lead(counts(found.table)), *_judged(found.quality), str(found.folder / "audit.html")])
-
-
-def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of :func:`run` to a command of the command line."""
-    number: dict[str, Any] = {"type": click.IntRange(min=1), "default": None}
-    found = [
-        click.option("--method", default=METHOD, show_default=True, help="Training method, such as cce or gce:q=0.7."),
-        click.option("--model", default="resnet20", show_default=True, help="Network, such as resnet8."),
-        click.option("--epochs", help="Epochs of each training (default: by the number of images).", **number),
-        click.option("--folds", help=f"Trainings, each without one fold (default: {FOLDS}, or fewer).", **number),
-        click.option("--seed", default=0, show_default=True, help="Folds, weights, order, and the noise, if any."),
-        click.option("--noise", default="none", show_default=True, help="Corrupt labels first, to see what is found."),
-        click.option("--examples", help="Look at that many images alone.", **number),
-        click.option("--top", default=200, show_default=True, help="Suspects on the page, at most."),
-        click.option("--into", default=None, help="Folder of the report (default: results/audits/NAME)."),
-    ]
-    for option in reversed(found):
-        command = option(command)
-    return command
 
 
 def fitted(cfg: RunConfig, count: int, parts: int, epochs: int | None = None) -> RunConfig:

@@ -8,12 +8,12 @@ import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -23,7 +23,9 @@ WRONG, OUTLIER, AMBIGUOUS, TWIN = "likely wrong label", "possible outlier", "amb
 FLAGS = (WRONG, OUTLIER, AMBIGUOUS, TWIN)
 TRUSTED = 0.5
 """Share of the given labels that the networks must predict out of sample before their flags are taken at their word."""
-TEMPLATE = Path(__file__).parent / "audit.html"
+TEMPLATE = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+).get_template("audit.html")
 SIDE = 120
 """Pixels of a picture's longer side on the page."""
 ORDERS = {
@@ -66,22 +68,19 @@ def page(
     classes = sorted(set(table["given"]), key=natural)
     number = {name: index for index, name in enumerate(classes)}
     rows = table.to_dict("records")
-    words = {
-        "title": escape(title),
-        "lead": escape(lead(counts)),
-        "remarks": "".join(f"<p>{escape(remark)}</p>" for remark in remarks),
-        "facts": "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items()),
-        "reading": escape(READING),
-        "confused": _confused(table),
-        "classes": _choices({"": "all classes"} | {str(number[name]): name for name in classes}),
-        "flags": _choices({"": "anything"} | {str(i): f for i, f in enumerate(FLAGS) if flags_of(table, f).any()}),
-        "orders": _choices(ORDERS),
-        "heading": _heading(table, counts),
-        "count": f"{len(rows)} of {len(rows)} shown",
-        "cards": "\n".join(_card(row, number[row["given"]], png) for row, png in zip(rows, pictures, strict=True)),
-        "footer": "Every example, ranked, is in suspects.csv beside this page; audit.json says how both were made.",
-    }
-    return re.sub(r"\{\{(\w+)\}\}", lambda mark: words[mark[1]], TEMPLATE.read_text(encoding="utf-8"))
+    return TEMPLATE.render(
+        title=title,
+        lead=lead(counts),
+        remarks=remarks,
+        facts=facts,
+        reading=READING,
+        pairs=_confused(table),
+        classes={"": "all classes"} | {str(number[name]): name for name in classes},
+        flags={"": "anything"} | {str(i): flag for i, flag in enumerate(FLAGS) if flags_of(table, flag).any()},
+        orders=ORDERS,
+        heading=_heading(table, counts),
+        cards=[_card(row, number[row["given"]], picture) for row, picture in zip(rows, pictures, strict=True)],
+    )
 
 
 def png(pixels: NDArray[np.uint8], scale: float) -> bytes:
@@ -146,44 +145,23 @@ def _heading(table: pd.DataFrame, counts: Mapping[str, int]) -> str:
     return "Suspects" if shown == counts[WRONG] else f"The first {shown} of {counts[WRONG]} likely wrong labels"
 
 
-def _choices(words: Mapping[str, str]) -> str:
-    return "".join(f'<option value="{escape(value)}">{escape(text)}</option>' for value, text in words.items())
-
-
-def _confused(table: pd.DataFrame) -> str:
-    """Return the ten most frequent pairs of given and suggested class among the likely wrong, as a table."""
+def _confused(table: pd.DataFrame) -> list[tuple[str, str, int]]:
+    """Return the ten most frequent pairs of given and suggested class among the likely wrong, with their numbers."""
     pairs = table[flags_of(table, WRONG)].groupby(["given", "suggested"], sort=True).size()
     pairs = pairs.sort_values(ascending=False, kind="stable").head(10)
-    if pairs.empty:
-        return ""
-    rows = "".join(
-        f'<tr><td>{escape(a)}</td><td>{escape(b)}</td><td class="number">{n}</td></tr>' for (a, b), n in pairs.items()
-    )
-    head = (
-        '<tr><th scope="col">given</th><th scope="col">suggested</th><th scope="col" class="number">suspects</th></tr>'
-    )
-    return (
-        "<details><summary>Which classes are taken for which</summary>"
-        f'<div class="scroll"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div></details>'
-    )
+    return [(given, suggested, count) for (given, suggested), count in pairs.items()]
 
 
-def _card(row: Mapping[str, Any], number: int, picture: bytes) -> str:
+def _card(row: Mapping[str, Any], number: int, picture: bytes) -> dict[str, Any]:
+    """Return a suspect for the template: its row, its picture, its flags by number, and its scores as text."""
     flags = [flag for flag in FLAGS if flag in row["flags"].split("; ")]
-    given, suggested, name = (escape(str(row[key])) for key in ("given", "suggested", "file"))
-    agrees = row["given"] == row["suggested"]
-    classes = given if agrees else f'<span class="given">{given}</span> → {suggested}'
-    alt = f"{name}, given {given}" + ("" if agrees else f", suggested {suggested}")
-    data = {"rank": row["rank"], "given": number, "flags": " ".join(str(FLAGS.index(flag)) for flag in flags)}
-    data |= {key: f"{row[column]:.6g}" for key, (column, _) in SCORES.items()}
-    attributes = " ".join(f'data-{key}="{value}"' for key, value in data.items())
-    twin = f" of {escape(str(row['twin']))}" if row["twin"] else ""
-    tags = "".join(f'<span class="tag t{FLAGS.index(f)}">{escape(f)}{twin if f == TWIN else ""}</span>' for f in flags)
-    scores = "".join(f"<dt>{escape(w)}</dt><dd>{row[column]:.3f}</dd>" for column, w in SCORES.values())
-    source = base64.b64encode(picture).decode()
-    return (
-        f'<li class="{"wrong" if WRONG in flags else "other"}" {attributes}>'
-        f'<div class="frame"><img alt="{alt}" src="data:image/png;base64,{source}"></div>'
-        f'<div class="classes">{classes}</div><div class="name soft">#{row["rank"]} {name}</div>'
-        f'<div class="tags">{tags}</div><dl class="scores">{scores}</dl></li>'
-    )
+    return {
+        **row,
+        "number": number,
+        "agrees": row["given"] == row["suggested"],
+        "tags": [(FLAGS.index(flag), flag, row["twin"] if flag == TWIN else "") for flag in flags],
+        "wrong": WRONG in flags,
+        "data": {key: f"{row[column]:.6g}" for key, (column, _) in SCORES.items()},
+        "scores": [(name, f"{row[column]:.3f}") for column, name in SCORES.values()],
+        "picture": base64.b64encode(picture).decode(),
+    }

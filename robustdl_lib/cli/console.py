@@ -1,21 +1,19 @@
 """What commands print: tables and bars by rich on a terminal, plain aligned lines in a pipe or a file.
 
 A table is a data frame. Colours are left out where ``NO_COLOR`` is set to anything (no-color.org), and wherever the
-output is no terminal. The library itself prints through none of this; the report takes its aligned lines from here.
+output is no terminal. The library itself prints through none of this.
 """
 
 import os
-import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO, TypeVar
 
 import click
 import pandas as pd
 
-NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?%?|-|nan|inf|-inf")
-"""How a cell of a column of numbers reads; a dash stands where there is none."""
-NONE = "-"
+from robustdl_lib.report.tables import NONE, as_text, is_number, plain
+
 Item = TypeVar("Item")
 
 
@@ -48,36 +46,6 @@ def table(frame: pd.DataFrame, *, header: bool = True) -> None:
         click.echo(plain(texts, header=header))
 
 
-def plain(texts: pd.DataFrame, *, header: bool = True) -> str:
-    """Return a table of text as aligned lines, two spaces between columns, none at a line's end."""
-    columns = [[str(name)] * header + list(texts[name]) for name in texts]
-    right = [is_number(texts[name]) for name in texts]
-    widths = [max((len(cell) for cell in cells), default=0) for cells in columns]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(row, widths, right, strict=True)
-        )
-        for row in zip(*columns, strict=True)
-    ]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def as_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a data frame with each value as a reader sees it: six digits at most, - where there is none."""
-    return frame.astype(object).map(_cell)
-
-
-def tenths(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a data frame with its fractions as text of one decimal, - where there is none."""
-    return frame.map(lambda value: f"{value:.1f}" if isinstance(value, float) else value).replace("nan", NONE)
-
-
-def is_number(cells: Iterable[str]) -> bool:
-    """Return whether a column of text holds numbers alone."""
-    return all(NUMBER.fullmatch(cell) for cell in cells)
-
-
 def track(items: Sequence[Item], doing: str, *, quiet: bool = False) -> Iterator[Item]:
     """Yield ``items``, with a bar on standard error where that is a terminal; it goes when all is done."""
     if quiet or not is_terminal(sys.stderr):
@@ -95,14 +63,6 @@ def spoken(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if value is None or value != value:
-        return NONE
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _draw(texts: pd.DataFrame, header: bool) -> None:

@@ -10,6 +10,7 @@ import click
 from robustdl_lib import paths
 from robustdl_lib.audit import audit as _audit
 from robustdl_lib.cli import console, readme_tables
+from robustdl_lib.cli.options import audit_options, report_options
 from robustdl_lib.config import ConfigError
 from robustdl_lib.data import cifar
 from robustdl_lib.data.noise import cifar_n
@@ -34,7 +35,7 @@ def download(names: tuple[str, ...]) -> None:
 
 @click.command(short_help="Look for wrong labels in images of your own.")
 @click.argument("dataset")
-@_audit.options
+@audit_options
 def audit(dataset: str, **options: Any) -> None:
     """Look for wrong labels in DATASET, such as folder:PATH: a ranked csv and a page with pictures of the suspects.
 
@@ -47,7 +48,7 @@ def audit(dataset: str, **options: Any) -> None:
 
 
 @click.command(short_help="Say what was published, and what comes out here.")
-@_report.options
+@report_options
 @click.pass_context
 def report(context: click.Context, /, **options: Any) -> None:
     """Compare what was published, the committed reference and this machine: a table here, as csv and as a page.

@@ -9,6 +9,7 @@ from robustdl_lib.config import RunConfig
 from robustdl_lib.data import load
 from robustdl_lib.plots import rows
 from robustdl_lib.registry import METHODS, NOISES, TABLES
+from robustdl_lib.report import tables
 from robustdl_lib.runs import store
 from robustdl_lib.theory import method_card
 
@@ -92,11 +93,11 @@ def noise(spec: str, dataset: str, seed: int) -> None:
     missing = float((drawn.noise.labels < 0).double().mean())
     click.echo(f"{cfg.noise}, seed {seed}: {entry.label} ({entry.source})")
     click.echo(f"{drawn.noise.rate:.2%} of {len(drawn.noise.labels)} labels wrong, {missing:.2%} missing")
-    console.table(console.tenths(rows.class_rates(drawn.noise, drawn.classes)))
+    console.table(tables.tenths(rows.class_rates(drawn.noise, drawn.classes)))
     if len(drawn.classes) <= MATRIX_SHOWN:
         matrix = pd.DataFrame(100 * drawn.noise.transition.numpy(), drawn.classes, drawn.classes)
         click.echo("\nrealised transition matrix in %: a row a true class, a column a given label")
-        console.table(console.tenths(matrix.rename_axis("true").reset_index()))
+        console.table(tables.tenths(matrix.rename_axis("true").reset_index()))
 
 
 COMMANDS = (list_names, inspect, methods, noise)

@@ -1,13 +1,16 @@
-"""Options that commands share: of a sweep's setting, of a run's configuration, and of how often a run is kept."""
+"""Options of commands: a sweep's setting, a run's configuration, checkpoints, the audit, the report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, get_args, get_origin
 
 import click
 
+from robustdl_lib.audit.audit import FOLDS, METHOD
 from robustdl_lib.config import PROFILES, RunConfig
+from robustdl_lib.report.report import RED
 from robustdl_lib.training.checkpoint import EVERY
 
+PROFILE = click.option("--profile", default="quick", show_default=True, help=f"One of {', '.join(PROFILES)}.")
 checkpoint_option = click.option(
     "--checkpoint-every",
     type=float,
@@ -22,16 +25,43 @@ checkpoint_option = click.option(
 def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that make a :class:`robustdl_lib.runs.sweeps.Setting`; an empty text means the profile's own."""
     options = [
-        click.option("--profile", default="quick", show_default=True, help=f"One of {', '.join(PROFILES)}."),
+        PROFILE,
         click.option("--noise", default="", help="A noise, such as symmetric:0.6."),
         click.option("--methods", default="", help="Methods separated by spaces, such as 'cce gce:q=0.5'."),
         click.option("--dataset", default="", help="A data set, such as digits."),
         click.option("--seeds", default="", help="Seeds separated by spaces, such as '0 1 2'."),
         click.option("--epochs", default="", help="Passes over the training set, the budget of each run."),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _with(options, command)
+
+
+def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of :func:`robustdl_lib.report.report.run`."""
+    shelf_help = "runs; or reference, to renew the committed report."
+    options = [
+        PROFILE,
+        click.option("--shelf", default="runs", show_default=True, help=shelf_help),
+        click.option("--every", is_flag=True, help="Print every line, also of numbers that have no run yet."),
+        click.option("--strict", is_flag=True, help=f"Exit with {RED} if a claim does not hold or a number is off."),
+    ]
+    return _with(options, command)
+
+
+def audit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of :func:`robustdl_lib.audit.audit.run`."""
+    number: dict[str, Any] = {"type": click.IntRange(min=1), "default": None}
+    options = [
+        click.option("--method", default=METHOD, show_default=True, help="Training method, such as cce or gce:q=0.7."),
+        click.option("--model", default="resnet20", show_default=True, help="Network, such as resnet8."),
+        click.option("--epochs", help="Epochs of each training (default: by the number of images).", **number),
+        click.option("--folds", help=f"Trainings, each without one fold (default: {FOLDS}, or fewer).", **number),
+        click.option("--seed", default=0, show_default=True, help="Folds, weights, order, and the noise, if any."),
+        click.option("--noise", default="none", show_default=True, help="Corrupt labels first, to see what is found."),
+        click.option("--examples", help="Look only at that many images.", **number),
+        click.option("--top", default=200, show_default=True, help="Suspects on the page, at most."),
+        click.option("--into", default=None, help="Folder of the report (default: results/audits/NAME)."),
+    ]
+    return _with(options, command)
 
 
 def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,4 +75,10 @@ def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
         more: dict[str, Any] = {} if kind is bool else {"type": kind, "multiple": many}
         described = f"{field.description} (default {field.default})"
         command = click.option(declaration, name, default=None, help=described, **more)(command)
+    return command
+
+
+def _with(options: Sequence[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(options):
+        command = option(command)
     return command

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from robustdl_lib.config import ConfigError
-from robustdl_lib.report import summary
+from robustdl_lib.report import summary, tables
 from robustdl_lib.runs import store, sweeps
 from robustdl_lib.runs.sweeps import Setting
 from robustdl_lib.studies.sweeps import WORKED_METHODS, WORKED_NOISES
@@ -31,7 +31,7 @@ def write(path: Path) -> list[str]:
         head, begin, rest = text.partition(first)
         tail = rest.partition(last)[2]
         if begin and tail:
-            text = f"{head}{begin}\n{summary.markdown(table())}\n\n{last}{tail}"
+            text = f"{head}{begin}\n{tables.markdown(table())}\n\n{last}{tail}"
             written.append(name)
     if not written:
         raise ConfigError(f"{path} lacks the marks of a table, such as {MARKS[0].strip().format('headline')}")

@@ -12,7 +12,7 @@ from robustdl_lib.cli import console
 from robustdl_lib.cli.options import checkpoint_option, config_options, setting_options
 from robustdl_lib.config import PAPER, PROFILES, ConfigError, RunConfig, profile_config
 from robustdl_lib.registry import FIGURES, STUDIES, SWEEPS
-from robustdl_lib.report import summary
+from robustdl_lib.report import summary, tables
 from robustdl_lib.runs import status as _status
 from robustdl_lib.runs import store, studies, sweeps
 from robustdl_lib.studies import paper_sweeps as _papers
@@ -260,10 +260,8 @@ def draw(figure: str, runs: list[store.Run], folder: Path, note: str = "", shelf
         shortened = f"Ours of the profile {PAPER[1]} where there is no whole run." if groups[PAPER[1]] else ""
         origin = store.sources(found) if found else store.code_version()
         plots.save(figure, wanted(shelf), folder, origin, shortened)
-    elif callable(wanted):
-        plots.save(figure, wanted(), folder, store.code_version())
-    elif wanted.startswith("study:"):
-        plots.save(figure, studies.rows(wanted.removeprefix("study:")), folder, store.code_version())
+    elif (computed := plots.computed(figure)) is not None:
+        plots.save(figure, computed, folder, store.code_version())
     elif wanted == "runs":
         plots.save(figure, sweeps.rows(runs), folder, store.sources(runs), note)
     else:
@@ -353,7 +351,7 @@ def _print_comparison(runs: list[store.Run], configs: list[RunConfig], profile: 
         return
     table = summary.differences(ours, summary.headline(sweeps.rows(reference)))
     click.echo("\nDistance of the last epoch from the committed reference (here minus reference, points):")
-    console.table(console.tenths(table))
+    console.table(tables.tenths(table))
 
 
 COMMANDS = (train, sweep, figures, papers, status, setting, study)

@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 from robustdl_lib.methods.losses import cce
 from robustdl_lib.methods.stateful import Beginning, Memory, no_network, no_teacher
 from robustdl_lib.methods.weights import derivative, integral, weighted_loss
-from robustdl_lib.registry import METHODS, Entry, Spec
+from robustdl_lib.registry import METHODS, Entry, MethodFacts, Spec
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -170,4 +170,4 @@ def build(method: str | Loss, num_classes: int = 10) -> Objective:
 def _as_spec(loss: Loss) -> Spec:
     """Wrap a user's own loss as an unregistered method."""
     name = getattr(loss, "__name__", "loss")
-    return Spec(Entry(name, METHODS.kind, loss, name, "given by the caller", BaseModel, {"role": "loss"}), {})
+    return Spec(Entry(name, METHODS.kind, loss, name, "given by the caller", BaseModel, MethodFacts(role="loss")), {})

@@ -56,7 +56,8 @@ class Memory(Protocol):
     One whose ``recall`` does the same work at every step and keeps its tensors in place may say ``in_graph = True``:
     its steps are then captured as a graph on a GPU. The others run as they are written. ``state`` and ``restore`` are
     for runs that are interrupted: a memory of one's own may lack both, and its runs then start anew where others go on
-    from a checkpoint.
+    from a checkpoint. ``described`` says for tables what it keeps, what the target is, and whether that turns the
+    direction of the derivative.
     """
 
     def begin(self, run: Beginning) -> None:
@@ -80,6 +81,7 @@ class EarlyLearning:
     """ELR's targets: for each example the moving average of its predictions, t <- beta t + (1 - beta) p, from 0."""
 
     in_graph = True
+    described = ("predictions, averaged", "q", True)
 
     def __init__(self, *, lam: float, beta: float) -> None:
         self.beta = beta
@@ -139,6 +141,8 @@ class SoftLabels:
 
     The mean is over ``window`` epochs. In stage 2 a network trained by stage 1 leaves its labels, which then stay.
     """
+
+    described = ("corrected labels", "the kept labels", True)
 
     def __init__(self, *, stage: int, start: float, window: int, alpha: float, beta: float) -> None:
         self.stage, self.start, self.window = stage, start, window
@@ -228,6 +232,7 @@ class Teacher:
     """A network trained first, by this library, that says what it thinks of the images at hand."""
 
     in_graph = True
+    described = ("a trained teacher", "q, and the teacher's", True)
 
     def __init__(self, *, teacher: str, network: str, alpha: float, T: float) -> None:
         self.changes = {"method": teacher} | ({"model": network} if network else {})
@@ -284,6 +289,8 @@ def kd(
 
 class Shape:
     """Barron's alpha, one for all examples, learned by gradient descent on the negative log-likelihood."""
+
+    described = ("a learned number", "q", False)
 
     def __init__(self, *, alpha: float, c: float, lr: float) -> None:
         self.c, self.lr = c, lr

@@ -1,32 +1,64 @@
 """Figures: one function each, data frame in, matplotlib Figure out; only :func:`save` writes files.
 
 A figure is registered with the columns that it reads and with where its rows come from: ``"runs"`` (rows of
-:func:`robustdl_lib.runs.store.load_runs`), ``"p_y"`` (histograms of p_y), or a function that returns them. ``prepare``,
-where there is one, turns such rows into the columns that are read, and leaves prepared rows as they are.
+:func:`robustdl_lib.runs.store.load_runs`), ``"p_y"`` (histograms of p_y), ``"study:NAME"``, or a function that returns
+them. ``prepare`` turns such rows into the columns that are read, and returns prepared rows unchanged. The registry
+prepares and checks the rows before it calls the function.
 """
 
+import functools
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from robustdl_lib.files import record, write_all
 from robustdl_lib.plots.rows import require
 from robustdl_lib.plots.style import footnote, render
-from robustdl_lib.registry import FIGURES
+from robustdl_lib.registry import FIGURES, Entry
+from robustdl_lib.runs import studies
 
-__all__ = ["FIGURES", "read", "save", "table"]
+__all__ = ["FIGURES", "computed", "read", "save", "table"]
+
+
+def _on_checked_rows(entry: Entry) -> Callable[..., Figure]:
+    """Return the figure's function for any rows: they are prepared, checked, and reduced to its columns first."""
+
+    @functools.wraps(entry.function)
+    def drawn(rows: pd.DataFrame) -> Figure:
+        return entry.function(_readable(entry, rows))
+
+    return drawn
+
+
+FIGURES.adapt = _on_checked_rows
+
+
+def _readable(entry: Entry, rows: pd.DataFrame) -> pd.DataFrame:
+    facts = entry.facts
+    prepared = facts.prepare(rows) if facts.prepare else rows
+    if facts.may_be_empty and prepared.empty:
+        return prepared.reindex(columns=list(facts.columns))
+    return require(entry.name, prepared, facts.columns)
+
+
+def computed(name: str) -> pd.DataFrame | None:
+    """Return the rows of a figure that reads no runs: those of its study, or what its function computes; else None."""
+    rows = FIGURES.entry(name).facts.rows
+    if callable(rows):
+        return rows()
+    return studies.rows(rows.removeprefix("study:")) if rows.startswith("study:") else None
 
 
 def table(name: str, df: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that a figure reads: prepared, with its columns alone.
+    """Return the rows that a figure reads: prepared, with its columns only.
 
     Raises SpecError for an unknown figure, and ValueError as :func:`robustdl_lib.plots.rows.require`.
     """
-    facts = FIGURES.entry(name).facts
-    prepare = facts.prepare
-    return require(name, prepare(df) if prepare else df, facts.columns)
+    return _readable(FIGURES.entry(name), df)
 
 
 def save(name: str, df: pd.DataFrame, folder: Path | str, provenance: dict[str, Any], note: str = "") -> Path:

@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robustdl_lib.plots.rows import require
 from robustdl_lib.plots.style import DASHED, INK, Style, canvas, end_labels, key, sample, say_if_empty, style
 from robustdl_lib.registry import FIGURES, METHODS, NOISES
 from robustdl_lib.report import comparison, published
@@ -112,9 +111,8 @@ def _rate(noise: str) -> float:
     columns=COLUMNS,
     papers=comparison.paper_runs,
 )
-def accuracy_by_rate(df: pd.DataFrame) -> Figure:
+def accuracy_by_rate(rows: pd.DataFrame) -> Figure:
     """Draw last test accuracy against the noise rate, a panel a data set and noise, and DM's best emphasis mode."""
-    rows = require("accuracy_by_rate", df, COLUMNS)
     chart, axes = canvas(1, 4, (16.0, 4.6), width_ratios=(1, 1, 1, 0.8))
     chart.set_layout_engine("constrained", wspace=0.06)
     for ax, (panel, (*_, methods, title)) in zip(axes, PANELS.items(), strict=False):

@@ -72,12 +72,11 @@ def matrix_of(rows: pd.DataFrame, spec: str) -> pd.DataFrame:
     rows="study:transitions_cifar10n",
     columns=NOISE_COLUMNS,
 )
-def noises(df: pd.DataFrame) -> Figure:
+def noises(rows: pd.DataFrame) -> Figure:
     """Draw the realised transition matrix of each noise, two a row, with its rate and asymmetry A in the title.
 
-    df: columns spec, true, given, realised.
+    rows: columns spec, true, given, realised.
     """
-    rows = require("human_noise", df, NOISE_COLUMNS)
     specs = list(dict.fromkeys(rows["spec"]))
     down = -(-len(specs) // 2)
     chart, axes = canvas(down, 2, (9.6, 4.7 * down))
@@ -101,9 +100,9 @@ def noises(df: pd.DataFrame) -> Figure:
     rows="study:know_the_unknown_cifar10",
     columns=DETECTION_COLUMNS,
 )
-def know_the_unknown_cifar10(df: pd.DataFrame) -> Figure:
+def know_the_unknown_cifar10(rows: pd.DataFrame) -> Figure:
     """Draw :func:`detection` of the study of this name."""
-    return detection(df)
+    return detection(rows)
 
 
 @FIGURES.register(
@@ -113,12 +112,11 @@ def know_the_unknown_cifar10(df: pd.DataFrame) -> Figure:
     rows="study:know_the_unknown",
     columns=DETECTION_COLUMNS,
 )
-def detection(df: pd.DataFrame) -> Figure:
+def detection(rows: pd.DataFrame) -> Figure:
     """Draw how well each score tells each kind from clean examples: AUROC, a dot a method, a small one a seed.
 
-    df: columns dataset (one), method, seed, seen, kind, score, auroc; other kinds and scores are left out.
+    rows: columns dataset (one), method, seed, seen, kind, score, auroc; other kinds and scores are left out.
     """
-    rows = require("know_the_unknown", df, DETECTION_COLUMNS)
     looks, words = styles(rows["method"]), labels(rows["method"])
     chart, axes = canvas(1, len(SEEN), (10.4, 4.4), sharex=True, sharey=True)
     lines = [(kind, score) for kind in KINDS for score in SCORES]

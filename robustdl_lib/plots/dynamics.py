@@ -59,9 +59,8 @@ def dynamics_rows(df: pd.DataFrame) -> pd.DataFrame:
     prepare=dynamics_rows,
     columns=DYNAMICS,
 )
-def dynamics(df: pd.DataFrame) -> Figure:
+def dynamics(rows: pd.DataFrame) -> Figure:
     """Draw the six panels of slides 36 to 38, a slide a column, and beside each the published end of training."""
-    rows = require("dynamics", dynamics_rows(df), DYNAMICS)
     looks, words = styles(rows["method"]), labels(rows["method"])
     chart, axes = canvas(2, 3, (13.5, 7.4))
     chart.set_layout_engine("constrained", wspace=0.05, hspace=0.05)
@@ -109,11 +108,10 @@ def sure_rows(df: pd.DataFrame) -> pd.DataFrame:
     rows="runs",
     prepare=sure_rows,
     columns=SURE,
+    may_be_empty=True,  # clean labels leave no row
 )
-def confidence(df: pd.DataFrame) -> Figure:
+def confidence(rows: pd.DataFrame) -> Figure:
     """Draw each method's best and last epoch on wrong labels, sure against right, and its test accuracy."""
-    rows = sure_rows(df)
-    rows = require("sure_and_right", rows, SURE) if len(rows) else rows[list(SURE)]  # clean labels leave none
     looks, words = styles(rows["method"]), labels(rows["method"])
     chart, axes = canvas(1, 2, (12.6, 5.0))
     points = rows.set_index(["kind", "method"])

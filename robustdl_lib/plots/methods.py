@@ -7,8 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robustdl_lib.plots import table
-from robustdl_lib.plots.rows import emphasis_panels, emphasis_rows, require, target_rows, weight_rows, with_method
+from robustdl_lib.plots.rows import emphasis_panels, emphasis_rows, target_rows, weight_rows, with_method
 from robustdl_lib.plots.style import (
     BACKDROP,
     INK,
@@ -46,9 +45,8 @@ ATLAS = ("method", "p", "density", "mode")
     columns=("p", "weight", "method"),
     prepare=with_method,
 )
-def weight_curves(df: pd.DataFrame) -> Figure:
+def weight_curves(rows: pd.DataFrame) -> Figure:
     """Draw the weight w(p); methods that are a weighting have a panel of their own."""
-    rows = table("weight_curves", df)
     roles = {spec: METHODS.parse(spec).entry.facts.role for spec in set(rows["method"])}
     weighting = rows["method"].map(roles) == "weight"
     parts = [part for part in (rows[~weighting], rows[weighting]) if len(part)]
@@ -73,9 +71,8 @@ def weight_curves(df: pd.DataFrame) -> Figure:
     columns=("p", "density", "method"),
     prepare=with_method,
 )
-def emphasis_density(df: pd.DataFrame) -> Figure:
+def emphasis_density(rows: pd.DataFrame) -> Figure:
     """Draw the emphasis density h(p); a grid of one method has a panel for each value of its last knob."""
-    rows = table("emphasis_density", df)
     looks = styles(rows["method"])
     panels = emphasis_panels(list(looks))
     across = min(3, len(panels))
@@ -101,9 +98,8 @@ def emphasis_density(df: pd.DataFrame) -> Figure:
     rows=target_rows,
     columns=("method", "klass", "probability", "given"),
 )
-def targets(df: pd.DataFrame) -> Figure:
+def targets(rows: pd.DataFrame) -> Figure:
     """Draw each method's target as bars, the given class hatched, the largest coloured."""
-    rows = table("targets", df)
     titles = {"label": "label $q$", "learner": "learner's $p$"}
     specs = [name for name in dict.fromkeys(rows["method"]) if name not in titles]
     titles |= {spec: words.replace(" (", "\n(") for spec, words in labels(specs).items()}
@@ -128,9 +124,8 @@ def targets(df: pd.DataFrame) -> Figure:
     rows=lens_rows,
     columns=LENS,
 )
-def lens(df: pd.DataFrame) -> Figure:
+def lens(rows: pd.DataFrame) -> Figure:
     """Draw four curves over p_y of the first method of the rows, with those of CCE in grey behind them."""
-    rows = require("lens", df, LENS)
     spec = str(rows["method"].iloc[0])
     chart, axes = canvas(1, 4, (14.4, 3.7))
     for ax, (panel, (title, ylabel)) in zip(axes, PANELS.items(), strict=True):
@@ -156,9 +151,8 @@ def lens(df: pd.DataFrame) -> Figure:
     rows=atlas_rows,
     columns=ATLAS,
 )
-def atlas(df: pd.DataFrame) -> Figure:
+def atlas(rows: pd.DataFrame) -> Figure:
     """Draw a small panel for each method with its emphasis density, CCE behind it and the mode marked."""
-    rows = require("atlas", df, ATLAS)
     chart, panels, cell = multiples(order(rows["method"]), P_Y.split(",")[0], "density $h$", across=6)
     plain = rows[rows["method"] == "cce"]
     for spec, ax in panels.items():

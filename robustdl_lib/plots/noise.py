@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from robustdl_lib.plots.rows import require, transition_rows
+from robustdl_lib.plots.rows import transition_rows
 from robustdl_lib.plots.style import canvas, heatmap
 from robustdl_lib.registry import FIGURES
 
@@ -17,9 +17,8 @@ COLUMNS = ("spec", "true", "given", "asked", "realised")
     rows=transition_rows,
     columns=COLUMNS,
 )
-def transitions(df: pd.DataFrame) -> Figure:
+def transitions(rows: pd.DataFrame) -> Figure:
     """Draw the realised transition matrix of each noise as a heat map, with the asked and the realised rate."""
-    rows = require("transitions", df, COLUMNS)
     noises = list(rows["spec"].unique())
     chart, axes = canvas(1, len(noises), (3.9 * len(noises), 4.3))
     for ax, noise in zip(axes, noises, strict=True):

@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robustdl_lib.plots.rows import require
 from robustdl_lib.plots.style import DASHED, DOTTED, INK, Style, canvas, end_labels, key, labels, sample, style
 from robustdl_lib.registry import FIGURES
 from robustdl_lib.report import emphasis_modes
@@ -26,7 +25,8 @@ TICKS = {0.0: "0", 1 / 3: "1/3", 1 / 2: "1/2", 2 / 3: "2/3"}
 
 
 def figure_rows(found: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return what the figure draws, told apart by ``kind``; ``found`` as of :func:`~robustdl_lib.report.emphasis_modes.readings`, by default the committed.
+    """Return what the figure draws, told apart by ``kind``; ``found`` as of
+    :func:`~robustdl_lib.report.emphasis_modes.readings`, by default the committed.
 
     curve: p_y and test accuracy over the epochs of CCE and DM under 40 % noise, means over seeds, from the runs of the
     figures; try: each run of the sweep; best: the searched beta of each lambda; choice: the mode chosen at each rate,
@@ -48,9 +48,8 @@ def figure_rows(found: pd.DataFrame | None = None) -> pd.DataFrame:
     rows=figure_rows,
     columns=COLUMNS,
 )
-def noise_and_difficulty(df: pd.DataFrame) -> Figure:
+def noise_and_difficulty(rows: pd.DataFrame) -> Figure:
     """Draw p_y and test accuracy in time, the last accuracy against psi, and the chosen psi against the noise rate."""
-    rows = require("noise_and_difficulty", df, COLUMNS)
     chart, (beliefs, tests, modes, steps) = canvas(2, 2, (11.4, 8.0))
     curves = rows[rows["kind"] == "curve"]
     _beliefs(beliefs, curves)

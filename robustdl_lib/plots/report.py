@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robustdl_lib.plots.rows import require
 from robustdl_lib.plots.style import INK, Style, canvas, key, sample, spread, style
 from robustdl_lib.registry import FIGURES, METHODS
 from robustdl_lib.report import claims, comparison, published, verdicts
@@ -52,7 +51,7 @@ def compared_rows(shelf: str = "reference") -> pd.DataFrame:
 def tested_rows() -> pd.DataFrame:
     """Return the committed rows of :func:`claims_tested`, a row a claim, in points."""
     runs = claims.measures(claims.profile_rows("reference"))
-    lines = claims.tested(runs, runs.iloc[:0]).rename(columns={"reference": "measured"})
+    lines = claims.evaluated(runs, runs.iloc[:0]).rename(columns={"reference": "measured"})
     return lines.assign(asked=lines["measured"] - lines["difference"])[list(TESTED)]
 
 
@@ -62,7 +61,7 @@ def papers_tested_rows(shelf: str = "reference") -> pd.DataFrame:
     ``claim`` says the profile where it is no setting of a paper, and the data set.
     """
     runs = {home: claims.measures(claims.profile_rows(shelf, home)) for home in comparison.HOMES}
-    tables = {home: claims.tested(found, found.iloc[:0], home).set_index("id") for home, found in runs.items()}
+    tables = {home: claims.evaluated(found, found.iloc[:0], home).set_index("id") for home, found in runs.items()}
     whole, *others = tables.values()
     chosen = whole.assign(home=comparison.HOMES[0])
     for home, table in zip(comparison.HOMES[1:], others, strict=True):
@@ -82,9 +81,8 @@ def papers_tested_rows(shelf: str = "reference") -> pd.DataFrame:
     columns=COMPARED,
     papers=comparison.paper_runs,
 )
-def published_against_ours(df: pd.DataFrame) -> Figure:
+def published_against_ours(rows: pd.DataFrame) -> Figure:
     """Draw the published order of methods beside ours, two groups, and the numbers that have a counterpart."""
-    rows = require("published_against_ours", df, COMPARED)
     chart, axes = canvas(1, 3, (14.0, 5.0), width_ratios=(1, 1, 1.05))
     for ax, (panel, (_, _, where)) in zip(axes, ORDERS.items(), strict=False):
         _slopes(ax, rows[rows["panel"] == panel], panel, where)
@@ -104,9 +102,8 @@ def published_against_ours(df: pd.DataFrame) -> Figure:
     rows=tested_rows,
     columns=TESTED,
 )
-def claims_tested(df: pd.DataFrame) -> Figure:
+def claims_tested(rows: pd.DataFrame) -> Figure:
     """Draw each claim's measured difference with its spread, the published one hollow, coloured by verdict."""
-    rows = require("claims_tested", df, TESTED)
     return _claims(rows, "Claims of the talk and the papers, tested on handwritten digits", "published, elsewhere")
 
 
@@ -118,9 +115,8 @@ def claims_tested(df: pd.DataFrame) -> Figure:
     columns=TESTED,
     papers=comparison.paper_runs,
 )
-def claims_in_the_papers_setting(df: pd.DataFrame) -> Figure:
+def claims_in_the_papers_setting(rows: pd.DataFrame) -> Figure:
     """Draw each claim's difference on the rows of the papers' networks, with what was published of the same setting."""
-    rows = require("claims_in_the_papers_setting", df, TESTED)
     return _claims(rows, "Claims of the talk and the papers, tested in the papers' own setting", "published")
 
 

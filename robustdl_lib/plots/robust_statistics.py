@@ -12,7 +12,6 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from robustdl_lib.plots.rows import require
 from robustdl_lib.plots.style import BACKDROP, Style, canvas, end_labels, key, labels, sample, styles
 from robustdl_lib.registry import FIGURES, METHODS
 from robustdl_lib.theory.m_estimators import statistics_rows
@@ -35,9 +34,8 @@ HEIGHT = 2.9
     rows=statistics_rows,
     columns=COLUMNS,
 )
-def robust_statistics(df: pd.DataFrame) -> Figure:
+def robust_statistics(rows: pd.DataFrame) -> Figure:
     """Draw loss, influence and emphasis over the residual x = 1 - p_y: Barron's family above, other losses below."""
-    rows = require("robust_statistics", df, COLUMNS)
     groups = _groups(list(rows["method"].unique()))
     chart, axes = canvas(len(groups), 3, (13.2, (HEIGHT + 0.45) * len(groups) + 1.1), sharex=True)
     chart.set_layout_engine("constrained", wspace=0.04, hspace=0.06)

@@ -76,9 +76,8 @@ def triangle(ax: Axes, *, regions: bool = False) -> None:
     rows=target_rows,
     columns=TARGET_COLUMNS,
 )
-def simplex_targets(df: pd.DataFrame) -> Figure:
+def simplex_targets(rows: pd.DataFrame) -> Figure:
     """Draw where each method moves the one-hot label of one example, a panel a family; CP divided by its sum."""
-    rows = require("simplex_targets", df, TARGET_COLUMNS)
     series = {str(name): part.reset_index(drop=True) for name, part in rows.groupby("series", sort=False)}
     label, learner = (_points(series.pop(name))[0] for name in ("label", "learner"))
     chart, axes = canvas(1, 3, (11.4, 5.0))
@@ -144,9 +143,8 @@ def _path(ax: Axes, spec: str, rows: pd.DataFrame) -> None:
     rows=field_rows,
     columns=FIELD_COLUMNS,
 )
-def simplex_fields(df: pd.DataFrame) -> Figure:
+def simplex_fields(rows: pd.DataFrame) -> Figure:
     """Draw how the prediction moves at each point, a panel a method: in the upper row those parallel to CCE."""
-    rows = require("simplex_fields", df, FIELD_COLUMNS)
     parallel = rows[rows["kind"] == "step"].groupby("method", sort=False)["cosine"].min() > 1 - FEW
     families = {
         "Losses of $p_y$, weightings, detached targets: the same directions, other strengths": parallel.index[parallel],
@@ -218,7 +216,8 @@ def _scale(part: SubFigure, ax: Axes, height: float, words: str, colors: Any, ti
 def disguise(df: pd.DataFrame) -> Figure:
     """Draw the arms of the sweep ``disguise``: final accuracy, entropy on wrong labels, and how far arms drift apart.
 
-    df: run rows with the column ``arm`` of :func:`robustdl_lib.theory.simplex.arms`; the last panel compares the detached arm
+    df: run rows with the column ``arm`` of :func:`robustdl_lib.theory.simplex.arms`; the last panel compares the
+    detached arm
     with each of the others. Not registered: its rows are not those of the other figures. Raises ValueError for a
     missing column.
     """

@@ -37,9 +37,8 @@ SETS = {"cifar10": ("CIFAR-10", "#0072b2", 3.25), "cifar100": ("CIFAR-100", "#d5
     rows="study:split_scores",
     columns=SCORES,
 )
-def split_scores(df: pd.DataFrame) -> Figure:
+def split_scores(rows: pd.DataFrame) -> Figure:
     """Draw the test accuracy by split, a panel a kind of data: the mean of each model, and a small dot a seed."""
-    rows = require("split_scores", df, SCORES)
     kinds = list(dict.fromkeys(rows["data"]))
     counts = [rows.loc[rows["data"] == kind, "cut"].nunique() for kind in kinds]
     chart, axes = canvas(1, len(kinds), (0.82 * sum(counts) + 1.2, 3.9), sharey=True, width_ratios=counts)
@@ -62,9 +61,8 @@ def split_scores(df: pd.DataFrame) -> Figure:
     rows="study:border",
     columns=BORDER,
 )
-def border(df: pd.DataFrame) -> Figure:
+def border(rows: pd.DataFrame) -> Figure:
     """Draw how many test images have a training image within a distance, and how a nearest neighbour does on them."""
-    rows = require("border", df, BORDER)
     chart, (left, right) = canvas(1, 2, (11.4, 4.1))
     for name, part in rows.groupby("data", sort=False):
         words, color, published = SETS[str(name)]

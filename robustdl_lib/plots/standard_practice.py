@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from robustdl_lib.plots.rows import require
 from robustdl_lib.plots.style import INK, canvas, key, sample
 from robustdl_lib.registry import FIGURES
 
@@ -60,9 +59,9 @@ def practice_rows() -> pd.DataFrame:
     columns=PRACTICE,
     diagram=True,
 )
-def standard_practice(df: pd.DataFrame) -> Figure:
+def standard_practice(rows: pd.DataFrame) -> Figure:
     """Draw each lane's boxes from left to right, its forward arrows black above, its backward arrows red below."""
-    rows = require("standard_practice", df, PRACTICE).fillna({"words": "", "formula": ""})
+    rows = rows.fillna({"words": "", "formula": ""})
     lanes = list(dict.fromkeys(rows["lane"]))
     chart, axes = canvas(len(lanes), 1, (11.4, 1.75 * len(lanes) + 0.4))
     for ax, lane in zip(axes, lanes, strict=True):

@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robustdl_lib.plots.rows import require
 from robustdl_lib.plots.style import CLEAN, DASHED, DOTTED, INK, Style, canvas, key, sample, style
 from robustdl_lib.registry import FIGURES, METHODS, NOISES
 
@@ -47,9 +46,8 @@ def gained_rows(df: pd.DataFrame) -> pd.DataFrame:
     prepare=found_rows,
     columns=FOUND,
 )
-def suspects_found(df: pd.DataFrame) -> Figure:
+def suspects_found(rows: pd.DataFrame) -> Figure:
     """Draw precision over recall down each ranking, mean over seeds, with the place up to which it is acted on."""
-    rows = require("suspects_found", found_rows(df), FOUND)
     settings = _settings(rows)
     chart, axes = canvas(1, len(settings), (5.4 * len(settings), 4.6), sharey=True)
     rankers = sorted(dict.fromkeys(rows["ranker"]), key=_place)
@@ -78,9 +76,8 @@ def suspects_found(df: pd.DataFrame) -> Figure:
     prepare=gained_rows,
     columns=GAINED,
 )
-def data_and_model(df: pd.DataFrame) -> Figure:
+def data_and_model(rows: pd.DataFrame) -> Figure:
     """Draw the test accuracy of each way to treat wrong labels, a panel a noise, grouped by approach; a dot a seed."""
-    rows = require("data_and_model", gained_rows(df), GAINED)
     clean = 100 * rows.loc[rows["approach"] == CLEAN_LABELS, "test_acc"].mean()
     rows = rows[rows["approach"] != CLEAN_LABELS]
     settings, ways = _settings(rows), _ways(rows)

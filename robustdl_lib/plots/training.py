@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from robustdl_lib.plots import table
 from robustdl_lib.plots.rows import HISTOGRAM, RUN, endings, last_histograms, over_seeds, split, trust_rows
 from robustdl_lib.plots.style import (
     BACKDROP,
@@ -52,9 +51,9 @@ TRUSTS = {
     rows="runs",
     columns=(*RUN, "test_acc"),
 )
-def learning_curves(df: pd.DataFrame) -> Figure:
+def learning_curves(rows: pd.DataFrame) -> Figure:
     """Draw test accuracy over epochs, a panel a method with CCE behind it and the clean reference dashed."""
-    noisy, clean = split(table("learning_curves", df))
+    noisy, clean = split(rows)
     chart, panels, cell = multiples(order(noisy["method"]), "epoch", "test accuracy (%)")
     lines, ideal = over_seeds(noisy, "test_acc"), over_seeds(clean, "test_acc")
     for spec, ax in panels.items():
@@ -81,9 +80,9 @@ def learning_curves(df: pd.DataFrame) -> Figure:
     rows="runs",
     columns=(*RUN, "p_clean", "p_wrong"),
 )
-def p_y_dynamics(df: pd.DataFrame) -> Figure:
+def p_y_dynamics(rows: pd.DataFrame) -> Figure:
     """Draw the average p_y of the clean and of the mislabelled training examples over epochs."""
-    return _subsets("p_y_dynamics", df, "p", "average $p_y$", "Average probability of the given label")
+    return _subsets(rows, "p", "average $p_y$", "Average probability of the given label")
 
 
 @FIGURES.register(
@@ -93,9 +92,9 @@ def p_y_dynamics(df: pd.DataFrame) -> Figure:
     rows="runs",
     columns=(*RUN, "entropy_clean", "entropy_wrong"),
 )
-def entropy(df: pd.DataFrame) -> Figure:
+def entropy(rows: pd.DataFrame) -> Figure:
     """Draw the normalised entropy H(p) / log C of the clean and of the mislabelled subset over epochs."""
-    return _subsets("entropy", df, "entropy", "entropy $H(p) / \\log C$", "Entropy of the predictions")
+    return _subsets(rows, "entropy", "entropy $H(p) / \\log C$", "Entropy of the predictions")
 
 
 @FIGURES.register(
@@ -105,9 +104,9 @@ def entropy(df: pd.DataFrame) -> Figure:
     rows="runs",
     columns=(*RUN, *FITS),
 )
-def fitting(df: pd.DataFrame) -> Figure:
+def fitting(rows: pd.DataFrame) -> Figure:
     """Draw the shares of clean labels fitted, wrong labels fitted, and wrong labels corrected over epochs."""
-    noisy, _ = split(table("fitting", df))
+    noisy, _ = split(rows)
     looks, words = styles(noisy["method"]), labels(noisy["method"])
     chart, axes = canvas(1, 3, (14.4, 4.4), sharex=True)
     chart.set_layout_engine("constrained", wspace=0.05)
@@ -134,9 +133,9 @@ def fitting(df: pd.DataFrame) -> Figure:
     rows="runs",
     columns=(*RUN, "test_acc"),
 )
-def headline(df: pd.DataFrame) -> Figure:
+def headline(rows: pd.DataFrame) -> Figure:
     """Draw each method's best (oracle) and last test accuracy, a small dot a seed, sorted by the last."""
-    noisy, clean = split(table("headline", df))
+    noisy, clean = split(rows)
     runs, words = endings(noisy), labels(noisy["method"])
     means = runs.groupby("method")[["best", "last"]].mean().sort_values("last")
     chart, (ax,) = canvas(1, 1, (7.6, 0.36 * len(means) + 1.5))
@@ -164,9 +163,8 @@ def headline(df: pd.DataFrame) -> Figure:
     prepare=last_histograms,
     columns=HISTOGRAM,
 )
-def p_y_histograms(df: pd.DataFrame) -> Figure:
+def p_y_histograms(rows: pd.DataFrame) -> Figure:
     """Draw how many clean and wrong labels have which p_y after the last epoch, mean over runs, a panel a method."""
-    rows = table("p_y_histograms", df)
     runs = rows.groupby("method")["run_id"].nunique()
     counts = rows.groupby(["method", "subset", "p"])["count"].sum()
     chart, panels, cell = multiples(order(rows["method"]), "$p_y$ of the given label", "examples in a bin")
@@ -192,9 +190,8 @@ def p_y_histograms(df: pd.DataFrame) -> Figure:
     prepare=trust_rows,
     columns=("kind", "x", "series", "trust"),
 )
-def trust(df: pd.DataFrame) -> Figure:
+def trust(rows: pd.DataFrame) -> Figure:
     """Draw global trust over time, local trust over confidence, and the average trust that runs had."""
-    rows = table("trust", df)
     chart, axes = canvas(1, 3, (12.5, 3.5), sharey=True)
     for ax, (kind, (title, xlabel)) in zip(axes, TRUSTS.items(), strict=True):
         part = rows[rows["kind"] == kind]
@@ -218,9 +215,9 @@ def _noise(rows: pd.DataFrame) -> str:
     return "clean labels" if (found := rows["noise"].iloc[0]) == "none" else f"label noise {found}"
 
 
-def _subsets(name: str, df: pd.DataFrame, column: str, ylabel: str, title: str) -> Figure:
+def _subsets(rows: pd.DataFrame, column: str, ylabel: str, title: str) -> Figure:
     """Draw the clean subset in grey and the mislabelled one in the method's colour, a panel a method."""
-    noisy, _ = split(table(name, df))
+    noisy, _ = split(rows)
     clean, wrong = (over_seeds(noisy, f"{column}_{subset}", scale=1) for subset in ("clean", "wrong"))
     chart, panels, cell = multiples(order(noisy["method"]), "epoch", ylabel)
     grey = Style(INK, DASHED)

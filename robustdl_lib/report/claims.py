@@ -1,10 +1,12 @@
 """Claims of the talk and its papers that rows can test: which quantity of which method exceeds which, and by how much.
 
-The claims are rows of ``claims.csv``. Each is a number a seed that should be more than ``least``: a quantity of the
-method ``first``, less that of ``second`` where there is one. Both share the seed's noise, order and split, so they are
-subtracted seed by seed. What was published is of the papers' data and networks: elsewhere compare signs, not sizes.
+The claims are rows of ``claims.csv``. Each is a number for each seed that should be more than ``least``: a quantity of
+the method ``first``, minus that of ``second`` if there is one. Both share the seed's noise, order and split, so they
+are subtracted seed by seed. Published numbers are of the papers' data and networks: elsewhere compare signs, not sizes.
+Claims with a ``slide`` are those of notebook 12; claims with ``report`` are in the report.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +32,9 @@ RATES = ("noise_rates", "noise_rates_judged")
 """The sweeps over noise rates: of the first seed every DM, of the others the best beta of each lambda."""
 LARGEST = "symmetric:0.8"
 """The largest rate of those sweeps."""
+WHERE = {"symmetric": "here"}
+PLACES = ("here", "asymmetric", "instance", "human")
+"""The rows that notebook 12 asks: of the setting's own noise, of three others by their names."""
 RISE = "mode_rise"
 """The quantity of a claim about a sweep over noise rates, which :func:`rising` tests."""
 APART = {"noise", "method", "seed", "noise_seed", "device"}
@@ -40,6 +45,7 @@ Quantity = Literal[
     "late",
     "mode_rise",
     "p_wrong",
+    "p_y_gap",
     "clean_acc",
     "fit_wrong",
     "corrected",
@@ -49,27 +55,32 @@ Quantity = Literal[
 
 
 class Claim(BaseModel):
-    """One claim: what should be more than ``least``, under which noise, who says so, and the published numbers."""
+    """One claim: what should be more than ``least``, under which noise, who says so, and the published numbers.
+
+    ``first`` or ``second`` may name several methods, separated by spaces: then each pair is compared.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(min_length=1)
-    group: str = Field(min_length=1)
+    name: str = Field("own", min_length=1)
+    group: str = Field("own", min_length=1)
     words: str = Field(min_length=1)
-    source: str = Field(min_length=1)
+    source: str = Field("own", min_length=1)
     quantity: Quantity
     first: str
-    second: str
-    noise: str
-    least: float
-    published: str
-    published_second: str
-    note: str
+    second: str = ""
+    noise: str = "symmetric:0.4"
+    least: float = 0.0
+    published: str = ""
+    published_second: str = ""
+    note: str = ""
+    slide: str = ""
+    report: bool = True
 
     @model_validator(mode="after")
     def _is_known(self) -> "Claim":
         NOISES.parse(self.noise)
-        for method in filter(None, (self.first, self.second)):
+        for method in (*self.first.split(), *self.second.split()):
             METHODS.parse(method)
         for number in filter(None, (self.published, self.published_second)):
             published.value(number)
@@ -93,6 +104,12 @@ class Claim(BaseModel):
             number = published.read().set_index("id").loc[self.published]
             return str(number["dataset"]) if NOISES.parse(number["noise"]) == NOISES.parse(self.noise) else None
         return own if _has(own, self.noise) else None
+
+    @property
+    def where(self) -> str:
+        """The name under which notebook 12 has the rows of the claim's noise."""
+        name = NOISES.parse(self.noise).name
+        return WHERE.get(name, name)
 
     def claimed(self) -> float:
         """Return the published difference in points; NaN where it was not published as numbers."""
@@ -135,29 +152,65 @@ def profile_rows(shelf: str, profile: str = "quick") -> pd.DataFrame:
 
 
 def measures(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a run, in per cent: :func:`robustdl_lib.report.summary.final_readings` and four columns more.
+    """Return a row a run, in per cent: :func:`robustdl_lib.report.summary.final_readings` and five columns more.
 
-    rows: of :func:`robustdl_lib.runs.store.load_runs`. ``lost`` is the best epoch's test accuracy less the last's,
-    ``p_clean`` and ``p_wrong`` the average p_y of clean and of wrong labels, ``late`` by how much of training half of
-    the final fit of wrong labels comes after half of that of clean labels.
+    rows: of :func:`robustdl_lib.runs.store.load_runs`. ``lost`` is the best epoch's test accuracy minus the
+    last's, ``p_clean`` and ``p_wrong`` are the average p_y of clean and of wrong labels, ``p_y_gap`` is their
+    difference, and ``late`` by how much of training half of the final fit of wrong labels comes after half of that of
+    clean labels.
     """
     names = ["p_clean", "p_wrong"]
     if rows.empty:
-        return pd.DataFrame(columns=[*summary.COLUMNS, "lost", *names, "late"])
+        return pd.DataFrame(columns=[*summary.COLUMNS, *names, "late", "lost", "p_y_gap"])
     runs = [(run_id, history.sort_values("epoch")) for run_id, history in rows.groupby("run_id", sort=False)]
     more = [(run_id, *(100 * history[names].iloc[-1]), _late(history)) for run_id, history in runs]
-    found = summary.final_readings(rows)
-    found = found.merge(pd.DataFrame(more, columns=["run_id", *names, "late"]), on="run_id")
-    return found.assign(lost=found["oracle"] - found["last"])
+    readings = summary.final_readings(rows)
+    readings = readings.merge(pd.DataFrame(more, columns=["run_id", *names, "late"]), on="run_id")
+    lost, gap = readings["oracle"] - readings["last"], readings["p_clean"] - readings["p_wrong"]
+    return readings.assign(lost=lost, p_y_gap=gap)
 
 
-def tested(ours: pd.DataFrame, here: pd.DataFrame, profile: str = "quick") -> pd.DataFrame:  # noqa: PT028 no test
+def judged(rows: Mapping[str, pd.DataFrame], claims: Sequence[Claim] = ()) -> pd.DataFrame:
+    """Return a row a claim of notebook 12, or of ``claims``: columns slide, claim, rows, by, seeds, verdict.
+
+    rows: run rows by the name of :data:`WHERE`, whatever the rate of their noise. ``by`` is the margin in points to the
+    nearest other method, mean over seeds. A claim against several methods holds if it holds against each, and does not
+    hold if it does not against one.
+    """
+    asked = claims or sorted((claim for claim in _own() if claim.slide), key=lambda c: (PLACES.index(c.where), c.slide))
+    known = {where: measures(frame) for where, frame in rows.items()}
+    lines = []
+    for claim in asked:
+        by = margins(known.get(claim.where, pd.DataFrame()), claim)
+        least = by.mean().min() if len(by) else np.nan
+        verdict = verdicts.of_several([list(by[pair]) for pair in by])
+        line = {"slide": claim.slide, "claim": claim.words, "rows": claim.where, "by": least, "seeds": len(by)}
+        lines.append(line | {"verdict": verdict})
+    return pd.DataFrame(lines)
+
+
+def margins(table: pd.DataFrame, claim: Claim) -> pd.DataFrame:
+    """Return a row a seed and a column a pair of methods: by how many points the claim holds, negative if it fails.
+
+    table: :func:`measures` of one noise, of which the first spec of each method counts. Empty if a method is missing.
+    """
+    pairs = [(one, other) for one in claim.first.split() for other in claim.second.split() or [""]]
+    lines = {}
+    for one, other in pairs:
+        first, second = _of_method(table, one, claim.quantity), _of_method(table, other, claim.quantity)
+        if first.empty or (other and second.empty):
+            return pd.DataFrame()
+        lines[f"{one} {other}"] = first - second if other else first
+    return pd.DataFrame(lines).dropna()
+
+
+def evaluated(ours: pd.DataFrame, here: pd.DataFrame, profile: str = "quick") -> pd.DataFrame:
     """Return a line a claim: what was published, what our rows say, what this machine's say, and the verdicts.
 
     ours, here: rows of :func:`measures` of the committed reference and of this machine, in this profile; either may be
     empty. A claim about a noise that the profile's data do not have has no line.
     """
-    known = [(claim, claim.dataset(profile)) for claim in _own() if claim.quantity != RISE]
+    known = [(claim, claim.dataset(profile)) for claim in _own() if claim.report and claim.quantity != RISE]
     return pd.DataFrame(
         [_line(claim, claim.values(ours, on), claim.values(here, on), on) for claim, on in known if on is not None]
     )
@@ -201,7 +254,12 @@ def _own() -> tuple[Claim, ...]:
 
 def _has(dataset: str, noise: str) -> bool:
     """Return whether a noise can be had on a data set: one that flips look-alikes needs to know them."""
-    needs = {"asymmetric": "flips", "asymmetric_pairs": "superclasses", "asymmetric_cycle": "superclasses"}
+    needs = {
+        "human": "human",
+        "asymmetric": "flips",
+        "asymmetric_pairs": "superclasses",
+        "asymmetric_cycle": "superclasses",
+    }
     needed = needs.get(NOISES.parse(noise).name)
     return needed is None or bool(getattr(DATASETS.parse(dataset).entry.facts, needed))
 
@@ -279,6 +337,13 @@ def setting(name: str, dataset: str = "") -> str:
 def _by_seed(runs: pd.DataFrame, method: str, quantity: str) -> pd.Series:
     chosen = runs[runs["method"] == method]
     return chosen.set_index("seed")[quantity].astype(float)
+
+
+def _of_method(table: pd.DataFrame, name: str, quantity: str) -> pd.Series:
+    """Return a quantity of the first spec of a method, indexed by seed; empty if there is none."""
+    methods = table["method"].unique() if len(table) else []
+    specs = [spec for spec in methods if METHODS.parse(spec).name == name]
+    return _by_seed(table, specs[0], quantity).dropna() if specs else pd.Series(dtype=float)
 
 
 def _points(number: str) -> float:

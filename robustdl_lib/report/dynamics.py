@@ -18,7 +18,7 @@ TALK = ("cce", "ls", "cp", "boot_soft", "proselflc")
 MEASURED = ("clean_acc", "fit_wrong", "corrected", "test_acc", "entropy_clean", "entropy_wrong")
 """What slides 36 to 38 show, two panels a slide, as columns of run rows."""
 FIGURE = "proselflc_figure_3"
-"""The table of :mod:`robustdl_lib.report.published` with the end of training on CIFAR-100, read off ProSelfLC's Figure 3."""
+"""The published table with the end of training on CIFAR-100, read off ProSelfLC's Figure 3."""
 
 
 def published() -> pd.DataFrame:

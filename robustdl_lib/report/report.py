@@ -9,15 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pandas as pd
 
 from robustdl_lib import files, paths
-from robustdl_lib.cli import console
-from robustdl_lib.config import PROFILES
 from robustdl_lib.files import write_all
-from robustdl_lib.report import claims, comparison, published, summary, verdicts
+from robustdl_lib.report import claims, comparison, published, summary, tables, verdicts
 from robustdl_lib.report import page as report_page
 from robustdl_lib.runs import store
 
@@ -39,21 +36,6 @@ NUMBERS = ("published", "reference", "seeds", "here", "difference", "tolerance")
 RED = 1
 """The exit code of ``--strict`` where something is red."""
 Say = Callable[[str], None]
-
-
-def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of :func:`run` to a command of the command line."""
-    found = [
-        click.option("--profile", default="quick", show_default=True, help=f"One of {', '.join(PROFILES)}."),
-        click.option(
-            "--shelf", default="runs", show_default=True, help="runs; or reference, to renew the committed report."
-        ),
-        click.option("--every", is_flag=True, help="Print every line, also of numbers that have no run yet."),
-        click.option("--strict", is_flag=True, help=f"Exit with {RED} if a claim does not hold or a number is off."),
-    ]
-    for option in reversed(found):
-        command = option(command)
-    return command
 
 
 def run(profile: str = "quick", *, shelf: str = "runs", every: bool = False, strict: bool = False, say: Say) -> int:
@@ -91,7 +73,7 @@ def assemble(profile: str = "quick", shelf: str = "runs") -> pd.DataFrame:
     ours, here = both(lambda name: claims.profile_rows(name, profile))
     rates = both(lambda name: claims.rate_rows(name, profile))
     computed = claims.exact() if shelf == "runs" else claims.exact().assign(here=np.nan, verdict_here=verdicts.NONE)
-    tested = claims.tested(claims.measures(ours), claims.measures(here), profile)
+    tested = claims.evaluated(claims.measures(ours), claims.measures(here), profile)
     papers = comparison.compared(*both(comparison.paper_rows))
     parts = [tested, claims.rising(*rates), computed, papers, machine(ours, here)]
     return pd.concat([part for part in parts if len(part)], ignore_index=True)[list(COLUMNS)]
@@ -147,7 +129,7 @@ def _block(rows: pd.DataFrame, *, every: bool) -> list[str]:
     met = rows["reference"].notna() | rows["here"].notna()
     full = pd.Series(True, index=rows.index) if every else met & (rows["part"] != "exact")
     full |= rows["verdict"].isin(verdicts.BAD) | rows["verdict_here"].isin(verdicts.BAD)
-    table = console.plain(readable(rows[full])).splitlines() if full.any() else []
+    table = tables.plain(readable(rows[full])).splitlines() if full.any() else []
     lines = [f"  {table[0]}"] if table else []
     written = dict(zip(rows.index[full], table[1:], strict=True))
     for group, part in rows.groupby("group", sort=False):

@@ -31,6 +31,7 @@ ALIKE = (
     "weight_decay",
     "schedule",
 )
+OUTCOMES = ("last", "sd", "oracle", "selected", "fit_wrong", "corrected")
 SPREADS = ("last_std", "seeds", "last_std_reference", "seeds_reference")
 SHOWN = {
     "noise": "noise",
@@ -77,18 +78,21 @@ def headline(runs: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def outcomes(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a method, best ``last`` first: columns :data:`OUTCOMES` in per cent, mean over seeds.
+
+    ``sd`` is the standard deviation of ``last`` over seeds, NaN for one. runs: rows of one noise.
+    """
+    groups = final_readings(runs).groupby("method", sort=False)
+    table = groups[[name for name in OUTCOMES if name != "sd"]].mean()
+    table.insert(1, "sd", groups["last"].std())
+    return table.sort_values("last", ascending=False)
+
+
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table of :func:`headline` as text for readers: chosen columns, one decimal, - where there is none."""
     numbers = table[list(SHOWN)].rename(columns=SHOWN)
     return numbers.map(lambda value: value if isinstance(value, str | int) else f"{value:.1f}").replace("nan", "-")
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """Return a table of text as Markdown, its columns of numbers to the right."""
-    words = {name for name in table if not table[name].astype(str).str.fullmatch(r"[-+\d.%e]+|unbounded").all()}
-    lines = [list(table.columns), [":--" if name in words else "--:" for name in table.columns]]
-    lines += table.astype(str).to_numpy().tolist()
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def differences(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:

@@ -41,6 +41,17 @@ def of_claim(values: Sequence[float], least: float = 0.0) -> str:
     return HOLDS if clear > width else FAILS if clear < -width else UNSURE
 
 
+def of_several(columns: Sequence[Sequence[float]]) -> str:
+    """Return the verdict of one claim against several methods: it holds against each, or does not against one.
+
+    columns: a list of numbers, one a seed, for each method; without any there is no run yet.
+    """
+    answers = [of_claim(values) for values in columns] or [NO_RUN]
+    if FAILS in answers:
+        return FAILS
+    return answers[0] if len(set(answers)) == 1 else UNSURE
+
+
 def of_number(difference: float, tolerance: float) -> str:
     """Say whether a difference lies within its tolerance; no run yet where there is none, one seed without one."""
     if math.isnan(difference):

@@ -54,7 +54,8 @@ def spread(
     All calls name one shelf. A worker that sees it stores the run itself; whatever the shelf lacks when a run ends is
     stored from the files that come back with it. A configuration's device says whether a run asks for a GPU: ``cuda``
     does, ``cpu`` does not, ``auto`` where a worker offers one. At most ``limit`` run at a time. Raises
-    :class:`WorkerRefused` for a worker with other code or data, and what :func:`robustdl_lib.runs.dask_engine.spread` raises.
+    :class:`WorkerRefused` for a worker with other code or data, and what :func:`robustdl_lib.runs.dask_engine.spread`
+    raises.
     """
     shelf, sources = calls[0][1], {cfg.dataset: source for cfg, _, source in calls}
     checksums = {name: source.sha256 for name, source in sources.items()}

@@ -218,8 +218,8 @@ def code_version() -> dict[str, Any]:
 def keep_noise(shelf: Path, cfg: RunConfig, data: Data) -> Path:
     """Keep the noise draw of (data set, noise, noise_seed) as a file beside the runs, and return its path.
 
-    What it holds, and what raises ValueError or OSError: :func:`robustdl_lib.data.noise.draw_file.keep`. A split that decides
-    which examples carry the noise is part of its name.
+    What it holds, and what raises ValueError or OSError: :func:`robustdl_lib.data.noise.draw_file.keep`. A split that
+    decides which examples carry the noise is part of its name.
     """
     changed = data.noise.kind.any()
     return draw_file.keep(

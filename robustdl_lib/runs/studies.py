@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from robustdl_lib import paths
-from robustdl_lib.files import file_name, record, write_all
+from robustdl_lib.files import file_name, record, require_writable, write_all
 from robustdl_lib.registry import STUDIES, Spec
 from robustdl_lib.runs import store
 from robustdl_lib.training.compute import processor

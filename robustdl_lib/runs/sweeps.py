@@ -119,6 +119,15 @@ def rows(runs: Sequence[store.Run]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else store.no_rows()
 
 
+def held(name: str, profile: str = "quick", *, shelf: str = "reference", **setting: Any) -> pd.DataFrame:
+    """Return the rows of those runs of a sweep that a shelf holds; nothing is trained, and there may be none.
+
+    Raises SpecError for an unknown sweep and ConfigError for a bad setting.
+    """
+    chosen = Setting(profile=profile, **setting)
+    return rows(found(plan(name, chosen), shelves(name, chosen.home, shelf)))
+
+
 def train_all(
     configs: Sequence[RunConfig],
     shelf: Path,
@@ -166,8 +175,8 @@ def train_one(
 
     ``source`` is the data set where it is in memory already. A run that is stored by now is not trained again, one
     that was stopped goes on from its checkpoint. While another process trains it, its end is waited for; raises
-    :class:`~robustdl_lib.files.Busy` then if not ``wait``, and what :func:`~robustdl_lib.training.train.fit` and the store
-    raise.
+    :class:`~robustdl_lib.files.Busy` then if not ``wait``, and what :func:`~robustdl_lib.training.train.fit` and the
+    store raise.
     """
     with files.locked(files.hidden(shelf, "lock", cfg.run_id), wait=wait):
         run = store.find(cfg, shelf) or _trained(cfg, shelf, on_epoch, source, checkpoint_every)

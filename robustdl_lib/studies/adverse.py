@@ -85,7 +85,8 @@ def transitions_cifar10n() -> pd.DataFrame:
 
     Symmetric and asymmetric noise of rate 0.4 (seed 0), and the aggregated and the worst human labels. A row a pair of
     classes, by name; ``realised`` is the share of the true class with that label. Raises as
-    :func:`robustdl_lib.data.load_source` and :func:`robustdl_lib.data.noise.cifar_n.labels` for files that are not there.
+    :func:`robustdl_lib.data.load_source` and :func:`robustdl_lib.data.noise.cifar_n.labels` for files that are not
+    there.
     """
     source = data.load_source("cifar10")
     rows = transition_rows(COMPARED, "cifar10", source=source)

@@ -1,6 +1,6 @@
-"""What the solutions to the exercises rest on: a sweep of trainings and studies that no other notebook needs.
+"""The trainings and studies of the solutions to the exercises, and the rows that the solutions share.
 
-Notebook 18 reads their committed rows. Each says which exercise asked for it.
+``notebooks/solutions`` reads the committed rows. Each study names the exercise that asks for it.
 """
 
 import tempfile
@@ -19,6 +19,8 @@ from robustdl_lib.audit import audit, suspects
 from robustdl_lib.config import RunConfig, profile_config
 from robustdl_lib.parallel import on_threads, spread
 from robustdl_lib.registry import STUDIES, SWEEPS
+from robustdl_lib.report import summary
+from robustdl_lib.runs import sweeps
 from robustdl_lib.runs.sweeps import Setting
 from robustdl_lib.studies import adverse
 from robustdl_lib.studies.sweeps import TALK_METHODS, WORKED_NOISES
@@ -33,10 +35,13 @@ NOISES = ("symmetric:0.4", "asymmetric:0.2", "asymmetric:0.4")
 RANKERS = ("cce", "gce")
 SURE = 0.9
 """The average probability of a suggested class from which it replaces the label (exercise 1 of notebook 13)."""
+SWEPT = ("figures", "worked", "talk_noise", "disguise", "relatives", "exercises")
+USUAL = {"noise": "symmetric:0.4", "split": "stratified", "epochs": 50, "peak_lr": 0.1, "weight_decay": 5e-4}
+"""The setting that most solutions compare in."""
 Labels = NDArray[np.int64]
 
 
-@SWEEPS.register("exercises", label="what exercises ask to train", source="notebook 18, the solutions", apart=True)
+@SWEEPS.register("exercises", label="what exercises ask to train", source="notebooks/solutions", apart=True)
 def exercises(*, setting: Setting) -> list[RunConfig]:
     """Return the trainings that exercises ask for: other noises, splits, rates and budgets.
 
@@ -57,10 +62,50 @@ def exercises(*, setting: Setting) -> list[RunConfig]:
     ]
 
 
+@dataclass(frozen=True)
+class TrainedRuns:
+    """The runs that the solutions compare: ``history`` has a row an epoch, ``ended`` a row a run in per cent.
+
+    The others are masks over the rows of ``ended``. ``like`` has a column for each field of the usual setting and says
+    whether the run has its value; ``usual[name]`` are the runs in the usual setting except for ``name``; ``big`` and
+    ``small`` are the networks ResNet-20 and ResNet-8. ``same`` are the rows of ResNet-20 in the usual setting.
+    """
+
+    history: pd.DataFrame
+    ended: pd.DataFrame
+    like: pd.DataFrame
+    usual: dict[str, pd.Series]
+    big: pd.Series
+    small: pd.Series
+    same: pd.DataFrame
+
+
+def trained(kept: str = "reference") -> TrainedRuns:
+    """Return the runs of the six sweeps that the solutions read: committed, or with ``kept="runs"`` trained here."""
+    history = pd.concat([sweeps.run(name, shelf=kept, quiet=True) for name in SWEPT])
+    history = history.drop_duplicates(["run_id", "epoch"])
+    settings = history.drop_duplicates("run_id").set_index("run_id")[list(USUAL)]
+    ended = summary.final_readings(history).drop(columns=["noise", "method"])
+    ended = ended.join(
+        settings.assign(method=history.drop_duplicates("run_id").set_index("run_id")["method"]), on="run_id"
+    )
+    like = pd.DataFrame({name: ended[name] == value for name, value in USUAL.items()})
+    usual = {name: like.drop(columns=name).all(axis=1) for name in USUAL}
+    big, small = (ended["model"] == name for name in ("resnet20", MODEL))
+    return TrainedRuns(history, ended, like, usual, big, small, ended[like.all(axis=1) & big])
+
+
+def last_p_y(kept: str = "reference") -> pd.DataFrame:
+    """Return the p_y histograms after epoch 50 of the figures' runs under 40 % symmetric noise."""
+    plan, places = sweeps.plan("figures", Setting()), sweeps.shelves("figures", "quick", kept)
+    runs = [run for run in sweeps.found(plan, places) if run.config.noise == USUAL["noise"]]
+    return pd.concat([run.p_y_frame().query("epoch == 50") for run in runs])
+
+
 @STUDIES.register(
     "doubts",
     label="What CCE, GCE and DM say of wrong, foreign and ambiguous digits after 10 and 50 epochs; blends and halves.",
-    source="notebook 18, exercises 3 to 5 of notebook 01",
+    source="exercises 3 to 5 of notebook 01",
 )
 def doubts(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[int, Field(ge=1)] = 3) -> pd.DataFrame:
     """Return how well scores tell kinds of training examples from clean ones after the last epoch.
@@ -89,7 +134,7 @@ def doubts(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[int, 
 @STUDIES.register(
     "longer_mae",
     label="Which digits MAE predicts, epoch by epoch, in 50 epochs and in 200.",
-    source="notebook 18, exercise 3 of notebook 03",
+    source="exercise 3 of notebook 03",
 )
 def longer_mae(
     *, profile: str = "quick", model: str = MODEL, longer: Annotated[int, Field(ge=1)] = 200
@@ -107,13 +152,14 @@ def longer_mae(
 @STUDIES.register(
     "second_look",
     label="Suspects ranked by p_y and by margin, corrected only where sure, and looked for once more.",
-    source="notebook 18, exercises of notebook 13; Pleiss et al. 2020",
+    source="exercises of notebook 13; Pleiss et al. 2020",
 )
 def second_look(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[int, Field(ge=1)] = 3) -> pd.DataFrame:
     """Rank by p_y and by margin, act in one more way, and look again after correcting.
 
     Data and network are those of ``data_centric``. Rows are of three kinds (``part``). ``ranking``: the quality
-    (:func:`robustdl_lib.audit.suspects.quality`) of the dynamics of ``method`` by ``score`` (``p_y`` or ``margin``, averaged
+    (:func:`robustdl_lib.audit.suspects.quality`) of the dynamics of ``method`` by ``score`` (``p_y`` or ``margin``,
+    averaged
     over all epochs), under NOISES. ``careful``: CCE trained again after its suspects were corrected where the suggested
     class has an average probability of SURE at least, and dropped elsewhere: ``test_acc``, ``examples``, the share
     ``wrong``. ``second``: what the same look says after all suspects were corrected: the share ``wrong`` before, the
@@ -135,10 +181,10 @@ def second_look(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[
 @STUDIES.register(
     "digits_audited",
     label="The most suspicious labels of the digits as they are, without added noise.",
-    source="notebook 18, exercise 4 of notebook 13",
+    source="exercise 4 of notebook 13",
 )
 def digits_audited(*, top: Annotated[int, Field(ge=1)] = 12, epochs: Annotated[int, Field(ge=1)] = 40) -> pd.DataFrame:
-    """Return the first ``top`` rows of an audit's table (:func:`robustdl_lib.audit.audit.examine`); ResNet-8, seed 0."""
+    """Return the first ``top`` rows of :func:`robustdl_lib.audit.audit.examine` on the digits; ResNet-8, seed 0."""
     with tempfile.TemporaryDirectory() as folder, on_threads(1):
         found = audit.run("digits", model=MODEL, epochs=epochs, into=folder, say=lambda _: None)
     return found.table.head(top)

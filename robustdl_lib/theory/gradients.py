@@ -3,8 +3,8 @@
 ``method`` is a spec such as ``"gce:q=0.7"`` or a loss of your own, ``(logits [N, C], target [N, C]) -> [N]``.
 Curves are functions of p = p_y in [0, 1] for an example whose other classes share 1 - p alike. They come from
 autograd in float64, so they hold for any method; for a method that looks at the time, ``progress`` sets it. A method
-that remembers is seen as it is before its memory holds anything (:mod:`robustdl_lib.methods.stateful`), and one that knows
-its batch in one that holds all classes alike.
+that remembers is seen as it is before its memory holds anything (:mod:`robustdl_lib.methods.stateful`), and one that
+knows its batch in one that holds all classes alike.
 """
 
 import math

@@ -4,7 +4,8 @@ A method is a spec such as ``"gce:q=0.7"``, or a function in a file of one's own
 """
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,8 @@ from robustdl_lib.theory import gradients
 LATE = 0.75
 """The share of training done at which a method is shown that looks at the time."""
 
+NOTHING = ("nothing", "q", False)
+"""What a method without a memory keeps, its target, and whether the memory turns the direction."""
 TABLE = ("method", "role", "formula", "psi", "sigma", "off", "bounded", "symmetric", "left", "source")
 
 
@@ -106,6 +109,40 @@ def table(*, num_classes: int = 10, progress: float = LATE) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows, columns=TABLE)
+
+
+def traits(specs: Sequence[str], *, num_classes: int = 10, progress: float = LATE) -> pd.DataFrame:
+    """Return what each method is, a row a spec: columns method, target, acts on, psi, keeps, symmetric, bounded.
+
+    target: what takes the place of the label q; ``acts on``: the magnitude alone, or the direction too; psi: the
+    emphasis mode; keeps: its memory. A weighting has no loss, so neither bounded nor symmetric is asked of it (-).
+    Raises SpecError on a bad spec.
+    """
+    rows: list[dict[str, Any]] = []
+    context: dict[str, Any] = {"num_classes": num_classes, "progress": progress}
+    for spec in map(METHODS.parse, specs):
+        robust, member = gradients.robustness(str(spec), **context), gradients.family(str(spec), **context).member
+        memory = spec.entry.facts.memory
+        keeps, target, turns = getattr(memory, "described", ("a memory", "q", True)) if memory else NOTHING
+        rows.append(
+            {
+                "method": spec.label,
+                "target": target if memory else target_words(spec),
+                "acts on": "magnitude" if member and not turns else "direction too",
+                "psi": round(gradients.emphasis_mode(str(spec), **context), 2),
+                "keeps": keeps,
+                "symmetric": _answer(robust.symmetric),
+                "bounded": _answer(robust.bounded),
+            }
+        )
+    return pd.DataFrame(rows, index=list(specs))
+
+
+def target_words(spec: Spec) -> str:
+    """Return the target that takes the place of q, from the registered loss in symbols; q where that says none."""
+    facts = spec.entry.facts
+    found = re.fullmatch(r"-S\(\((.+)\) \* log\(p\)\)", str(facts.whole))
+    return found.group(1) if found and facts.role == "target" else "q"
 
 
 def lens_rows(spec: str = "gce", *, num_classes: int = 10, progress: float = LATE) -> pd.DataFrame:

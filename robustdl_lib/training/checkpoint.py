@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer, lr_scheduler
 
-import robustdl_lib
-from robustdl_lib import files
+from robustdl_lib import files, paths
 from robustdl_lib.config import ConfigError
 from robustdl_lib.methods.objective import Objective
 from robustdl_lib.registry import METHODS
@@ -223,7 +222,7 @@ def code_sha256(method: str) -> str:
 @cache
 def package_sha256() -> str:
     """Return a checksum of the sources that a run executes; an edit of a plot or a page ends no run."""
-    root = Path(robustdl_lib.__file__).parent
+    root = Path(paths.__file__).parent
     sources = [root / f"{name}.py" for name in GROUND]
     sources += sorted(path for room in ROOMS for path in (root / room).rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()

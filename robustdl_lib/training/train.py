@@ -56,12 +56,13 @@ def fit(
     ``on_logits`` sees each epoch's number and the logits [N, C] of the training split, in its order, in inference
     mode: what a study of single examples records. With a ``checkpoint`` a run that was stopped goes on from there, and
     both see the epochs that are left; the run ends with the bits that it would have had. ``form`` says how to compute,
-    by default as :func:`robustdl_lib.training.compute.usual` does; on a GPU each run has a stream of its own, so that several
-    threads train at the same time.
+    by default as :func:`robustdl_lib.training.compute.usual` does; on a GPU each run has a stream of its own, so that
+    several threads train at the same time.
 
     With ``cfg.record_every`` = k only every k-th epoch and the last are measured: they alone have rows, checkpoints and
     calls. Rows hold ``epoch`` (from 1), ``progress`` (share of training done), ``lr`` of the last step, ``seconds``
-    since the row before, the ``train_loss`` of the epoch, accuracies in [0, 1] on the test set and on the noisy validation set, the
+    since the row before, the ``train_loss`` of the epoch, accuracies in [0, 1] on the test set and on the noisy
+    validation set, the
     training-set dynamics of :func:`robustdl_lib.training.metrics.dynamics`, and ``trust``, the average share of a
     training target that the learner supplies. After each epoch the network is read in inference mode.
     Raises ConfigError for a device that is not there, TrainingFailed when a loss or the network's output is not finite.

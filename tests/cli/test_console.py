@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from robustdl_lib.cli import console
+from robustdl_lib.report import tables
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 COLOUR = re.compile(r"\x1b\[[0-9;]*(3[0-7]|9[0-7])[0-9;]*m")
@@ -123,4 +124,4 @@ def test_a_duration_has_the_unit_that_suits_it(seconds: float, said: str) -> Non
     ("cells", "number"), [(["1", "-2.5", "-"], True), (["1e-6", "40%"], True), (["1", "a"], False)]
 )
 def test_a_column_is_one_of_numbers_where_each_cell_is(cells: list[str], number: bool) -> None:
-    assert console.is_number(cells) is number
+    assert tables.is_number(cells) is number

@@ -39,7 +39,7 @@ def test_what_needs_the_checkout_says_so_in_one_sentence(
 def test_figures_without_their_rows_keep_no_other_from_being_drawn(
     run, places: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli.FIGURES, "entries", {name: cli.FIGURES.entry(name) for name in ("border", "headline")})
+    monkeypatch.setattr(cli.FIGURES, "_entries", {name: cli.FIGURES.entry(name) for name in ("border", "headline")})
     words = ("--profile", "smoke", "--methods", "cce", "--seeds", "0", "--quiet")
     assert run("sweep", *words, "--jobs", "1")[0] == 0
     for more, found in (((), "error"), (("--partial",), "note")):

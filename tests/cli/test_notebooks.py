@@ -17,6 +17,7 @@ from robustdl_lib.registry import SpecError
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 SOURCES = sorted(FOLDER.glob("[0-9]*.py"))
+SOLUTIONS = sorted((FOLDER / "solutions").glob("[0-9]*.py"))
 FORBIDDEN = re.compile(r"^\s*(def|class)\s|savefig|sys\.path|pip install", re.MULTILINE)
 
 SMALL = """# %% [markdown]
@@ -49,7 +50,7 @@ def test_there_are_numbered_notebooks():
     assert len(SOURCES) >= 4
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("source", [*SOURCES, *SOLUTIONS], ids=lambda path: f"{path.parent.name}/{path.stem}")
 class TestForm:
     def test_built_and_source_are_in_step(self, source):
         built = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
@@ -74,13 +75,16 @@ class TestForm:
         texts = [cell.source for cell in jupytext.read(source).cells if cell.cell_type == "markdown"]
         headings = [line for text in texts for line in text.splitlines() if line.startswith("#")]
         assert headings[0].startswith("# ")
+        if source in SOLUTIONS:
+            assert headings[-1] == "## Checks"
+            return
         assert {"Checks", "Summary", "Exercises"} <= {heading.lstrip("# ") for heading in headings}
         exercises = next(text for text in texts if "Exercises" in text)
         assert 3 <= len(re.findall(r"^\d+\. ", exercises, re.MULTILINE)) <= 6
 
     def test_checks_assert(self, source):
         cells = jupytext.read(source).cells
-        start = next(i for i, cell in enumerate(cells) if "## Checks" in cell.source)
+        start = 0 if source in SOLUTIONS else next(i for i, cell in enumerate(cells) if "## Checks" in cell.source)
         assert any("assert " in cell.source for cell in cells[start:])
 
     def test_parameters_are_bare_literals(self, source):

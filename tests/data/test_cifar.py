@@ -18,7 +18,7 @@ import pytest
 import torchvision
 from helpers.cases import one_sentence
 
-from robustdl_lib import cli, paths
+from robustdl_lib import cli, files, paths
 from robustdl_lib.data import cifar, downloads
 from robustdl_lib.data.downloads import DamagedData
 from robustdl_lib.data.noise import cifar_n
@@ -199,7 +199,7 @@ def test_a_download_brings_the_files_and_nothing_else(dataset: str) -> None:
 
 def test_what_is_whole_is_not_fetched_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "fetch", None)
-    monkeypatch.setattr(paths, "require_writable", None)
+    monkeypatch.setattr(files, "require_writable", None)
     assert cifar.download("cifar10") == root / "cifar-10-batches-py"
 
 

@@ -167,7 +167,7 @@ import signal
 import sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without it
-from robustdl_lib import downloads
+from robustdl_lib.data import downloads
 downloads.fetch("data.bin", sys.argv[1], [sys.argv[2]], Path(sys.argv[3]))
 """
 

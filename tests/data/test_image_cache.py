@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 from helpers.cases import one_sentence
+from helpers.image_files import SIDE, cached, load, make, picture
 from PIL import Image
-from test_folders import SIDE, cached, load, make, picture
 
 from robustdl_lib.data import image_cache
 from robustdl_lib.data.image_folder import BadImages

@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.cases import one_sentence
+from helpers.image_files import SIDE, cached, load, make, picture
 from PIL import Image
 
-from robustdl_lib import paths
 from robustdl_lib.data import image_folder
 from robustdl_lib.data.image_folder import BadImages
-from robustdl_lib.data.raw import Source
 from robustdl_lib.registry import DATASETS, SpecError
 
-SIDE = 8
 MODES = {
     "1": 255,
     "L": 90,
@@ -29,28 +27,6 @@ MODES = {
     "I;16": 40_000,
 }
 FORMATS = {"png": "PNG", "jpg": "JPEG", "gif": "GIF", "bmp": "BMP", "webp": "WEBP", "tif": "TIFF"}
-
-
-def picture(seed: int, side: int = SIDE) -> Image.Image:
-    """Return noise in RGB, the same for the same seed."""
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8))
-
-
-def make(root: Path, classes: tuple[str, ...] = ("cat", "dog", "eel"), count: int = 3, side: int = SIDE) -> Path:
-    for place, name in enumerate(classes):
-        (root / name).mkdir(parents=True)
-        for index in range(count):
-            picture(100 * place + index, side).save(root / name / f"{index}.png")
-    return root
-
-
-def load(spec: str) -> Source:
-    parsed = DATASETS.parse(spec)
-    return parsed.entry.function(**parsed.knobs)
-
-
-def cached() -> list[Path]:
-    return sorted((paths.cache() / "images").glob("*"))
 
 
 @pytest.fixture

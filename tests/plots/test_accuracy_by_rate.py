@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from test_counterparts import CIFAR100, kept
+from helpers.paper_runs import CIFAR100, kept
 
 from robustdl_lib.plots import accuracy_by_rate
 from robustdl_lib.registry import FIGURES

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_dynamics import rows
+from helpers.run_rows import rows
 
 from robustdl_lib.plots import dynamics
 from robustdl_lib.registry import FIGURES

@@ -4,9 +4,9 @@ import hashlib
 import inspect
 import io
 import json
-import os
 import sys
 from functools import cache
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -19,7 +19,7 @@ from PIL import Image
 from robustdl_lib import cli, losses, plots, store, summary
 from robustdl_lib.plots import rows as frames
 from robustdl_lib.plots import style
-from robustdl_lib.registry import FIGURES, METHODS, SpecError
+from robustdl_lib.registry import FIGURES, METHODS, STUDIES, SpecError
 
 EPOCHS, BINS = 4, 5
 SPECS = ("cce", "dm", "boot_soft:eps=0.5")
@@ -63,14 +63,20 @@ def histogram_rows(specs=SPECS, seeds=(0, 1)):
 
 def few_targets(**how):
     """Return the rows of two panels, which are quick to draw."""
-    rows = plots.target_rows(**how)
+    rows = frames.target_rows(**how)
     return rows[rows["method"].isin(["learner", "proselflc"])].reset_index(drop=True)
 
 
 @cache
 def cached_rows(name):
-    rows = few_targets if name == "targets" else FIGURES.entry(name).facts.rows
-    return rows() if callable(rows) else {"runs": run_rows, "p_y": histogram_rows}[rows]()
+    if name == "targets":
+        return few_targets()
+    computed = plots.computed(name)
+    return (
+        computed
+        if computed is not None
+        else {"runs": run_rows, "p_y": histogram_rows}[FIGURES.entry(name).facts.rows]()
+    )
 
 
 def rows_for(name):
@@ -117,7 +123,8 @@ def test_entries_say_what_a_reader_needs(name):
     assert entry.label.endswith(".")
     assert entry.label.count(". ") == 0
     assert "Talk" in entry.source
-    assert entry.facts.rows in ("runs", "p_y") or callable(entry.facts.rows)
+    rows = entry.facts.rows
+    assert callable(rows) or rows in ("runs", "p_y") or rows.removeprefix("study:") in STUDIES
     assert entry.facts.columns
 
 
@@ -156,24 +163,24 @@ def test_neither_png_nor_svg_tells_the_date_or_the_program(tmp_path):
 
 
 def test_curves_show_the_rows():
-    rows = plots.emphasis_rows()
+    rows = frames.emphasis_rows()
     figure = FIGURES["emphasis_density"](rows)
     for spec, part in rows.groupby("method"):
         close(drawn(figure, f"{spec}/density")[0], part["p"], part["density"])
-    rows = plots.weight_rows()
+    rows = frames.weight_rows()
     figure = FIGURES["weight_curves"](rows)
     for spec, part in rows.groupby("method"):
         close(drawn(figure, f"{spec}/weight")[0], part["p"], part["weight"])
 
 
 def test_default_curves_are_those_of_the_reference():
-    density = plots.emphasis_rows().groupby("method")
+    density = frames.emphasis_rows().groupby("method")
     area = density.apply(lambda part: np.trapezoid(part["density"], part["p"]))
     np.testing.assert_allclose(area, 1.0, atol=1e-3)
     modes = density.apply(lambda part: part.loc[part["density"].idxmax(), "p"])
     expected = {"cce": 0, "mae": 1 / 2, "mse": 1 / 3, "gce": 0.7 / 1.7, "dm:beta=2,lam=0": 0, "dm:beta=8,lam=2": 2 / 3}
     assert dict(modes) == pytest.approx(expected, abs=1 / 300)
-    peaks = plots.weight_rows().groupby("method")["weight"].max()
+    peaks = frames.weight_rows().groupby("method")["weight"].max()
     assert peaks["dm:beta=12,lam=0.5"] == pytest.approx(101.4, abs=0.1)
     assert peaks["dm:beta=16,lam=1"] == pytest.approx(54.6, abs=0.1)
 
@@ -181,7 +188,7 @@ def test_default_curves_are_those_of_the_reference():
 def test_a_grid_of_one_method_has_a_panel_for_each_value_of_its_last_knob():
     specs = ["cce", *(f"dm:beta={beta},lam={lam}" for lam in (0, 1) for beta in (2, 4))]
     assert list(frames.emphasis_panels(specs)) == ["", "DM, lam = 0", "DM, lam = 1"]
-    assert list(frames.emphasis_panels(plots.emphasis_rows()["method"].unique())) == [""]
+    assert list(frames.emphasis_panels(frames.emphasis_rows()["method"].unique())) == [""]
 
 
 @pytest.mark.parametrize(
@@ -258,11 +265,11 @@ def test_trust_shows_the_formulas_and_the_measured_average():
 
 
 def test_targets_are_those_of_the_methods():
-    rows = plots.target_rows()
+    rows = frames.target_rows()
     figure = FIGURES["targets"](rows)
     heights = [bar.get_height() for ax in figure.axes for bar in ax.patches]
     np.testing.assert_allclose(heights, rows["probability"])
-    target = rows.pivot(index="method", columns="klass", values="probability")[list(plots.CLASSES)]
+    target = rows.pivot(index="method", columns="klass", values="probability")[list(frames.CLASSES)]
     np.testing.assert_allclose(target.loc["ls:eps=0.25"], [0.75 + 0.25 / 3, 0.25 / 3, 0.25 / 3])
     np.testing.assert_allclose(target.loc["cp:eps=0.25"], [0.74, -0.23, -0.01])
     np.testing.assert_allclose(target.loc["boot_soft:eps=0.5"], [0.52, 0.46, 0.02])
@@ -281,7 +288,7 @@ def test_a_missing_column_is_named(name):
     for column in FIGURES.entry(name).facts.columns:
         if column in MARKS:
             continue  # raw rows have none: it marks prepared ones
-        rows = rows_for(name) if name != "trust" else plots.trust_rows(run_rows())
+        rows = rows_for(name) if name != "trust" else frames.trust_rows(run_rows())
         rows = plots.table(name, rows) if PREPARED & set(FIGURES.entry(name).facts.columns) else rows
         with pytest.raises(ValueError, match=f"'{column}'") as refusal:
             FIGURES[name](rows.drop(columns=column))
@@ -343,12 +350,12 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     calls = iter(range(100))
 
-    def full(handle, mode, opened=os.fdopen):
+    def full(path, content, write=Path.write_bytes):
         if next(calls) == 2:
             raise OSError(28, "No space left on device")
-        return opened(handle, mode)
+        return write(path, content)
 
-    monkeypatch.setattr(style.os, "fdopen", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         plots.save("targets", few_targets(progress=0.2), tmp_path, {})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

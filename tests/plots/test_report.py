@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.paper_runs import kept
 from matplotlib.figure import Figure
-from test_counterparts import kept
 
 from robustdl_lib.plots import report
 from robustdl_lib.registry import FIGURES

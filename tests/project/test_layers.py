@@ -1,135 +1,167 @@
-"""The layers of the design: a module imports only from lower ones, and siblings never import each other."""
+"""The floors of docs/DESIGN.md: a room imports only from rooms below it, and nothing climbs back."""
 
 import ast
+import re
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "robustdl_lib"
-LAYERS = (
-    "registry paths locks",
-    "processes cluster config losses targets weights noise models metrics sources splits image_cache verdicts "
-    "downloads",
-    "formats digits cifar folders human instance adverse artefacts memories",
-    "data summary objective published settings",
-    "gradients symbols store checkpoints steps",
-    "train workers frames style lens estimators simplex suspects options dynamics claims counterparts console",
-    "sweeps studies plots noise_plots lens_plots statistics_plots simplex_plots explorer explorer_plots "
-    "split_plots audit_plots adverse_plots galleries folds audit_page dynamics_plots report_page report_plots "
-    "practice_plots difficulty_plots rate_plots",
-    "notebooks widgets pages audit status split_studies adverse_studies data_studies overview report noise_rates "
-    "papers",
-    "cli_runs cli_lens cli_files exercises",
-    "cli",
-    "__main__",
-)
-LAYER = {name: height for height, names in enumerate(LAYERS) for name in names.split()}
-MODULES = sorted(path for path in PACKAGE.glob("**/*.py") if path.name != "__init__.py")
-BESIDE = sorted(path for folder in ("tests", "benchmarks", "book") for path in (ROOT / folder).glob("*.py"))
-SOURCES = [*MODULES, PACKAGE / "__init__.py", *BESIDE]
+GROUND = {"registry", "config", "paths", "files", "parallel"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+CODE = [*FILES, *(path for beside in ("tests", "benchmarks", "book") for path in sorted((ROOT / beside).rglob("*.py")))]
+
+
+def floors() -> dict[str, set[str]]:
+    """Return for each room the rooms that it may import, as the table in docs/DESIGN.md says."""
+    table = (ROOT / "docs" / "DESIGN.md").read_text().partition("| floor | room |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| *\d+ \| (\w+) \| ([\w, -]+) \|", table, re.MULTILINE)
+    return {room: set(re.findall(r"\w+", below)) - {"nothing"} for room, below in rows}
+
+
+def room_of(name: str) -> str:
+    """Return the room of a dotted name such as ``robustdl_lib.data.noise``; files at the top are the ground."""
+    first = name.split(".")[1] if "." in name else ""
+    return "ground" if first in GROUND else first
+
+
+def module_of(path: Path) -> str:
+    """Return the dotted name of a file of the package."""
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
 def imports(path: Path) -> set[str]:
-    """Return the full names of what a module imports anywhere in it, relative imports resolved."""
-    found: set[str] = set()
+    """Return the full names of what a file imports anywhere in it, relative imports resolved."""
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            start = ".".join(filter(None, ["robustdl_lib" if node.level else "", node.module]))
-            found |= {f"{start}.{alias.name}" for alias in node.names}
-    return found
+            above = module_of(path).split(".") if node.level else []
+            depth = node.level - (path.name == "__init__.py")
+            start = ".".join([*above[: len(above) - depth], *filter(None, [node.module])])
+            names |= {f"{start}.{alias.name}" for alias in node.names}
+    return names
 
 
 def own_imports(path: Path) -> set[str]:
-    names = [name.split(".") for name in imports(path)]
-    return {parts[1] for parts in names if parts[0] == "robustdl_lib" and len(parts) > 1 and parts[1] in LAYER}
+    """Return the modules of the package that a file imports."""
+    modules = {module_of(file) for file in FILES}
+    names = {name for name in imports(path) if name.split(".")[0] == "robustdl_lib"}
+    return {name if name in modules else name.rpartition(".")[0] for name in names}
 
 
 def outside(path: Path) -> set[str]:
+    """Return the packages that a file imports."""
     return {name.split(".")[0] for name in imports(path)}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_a_module_has_a_layer(path: Path) -> None:
-    assert path.stem in LAYER, f"{path.name} is in no layer: give it one here and in the design"
+def test_the_table_of_the_floors_names_every_room_and_no_other() -> None:
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+    assert set(floors()) == rooms | {"ground"}
+    assert {path.stem for path in PACKAGE.glob("*.py")} == GROUND | {"__init__", "__main__"}
 
 
-def test_every_name_in_the_layers_is_a_module() -> None:
-    assert {path.stem for path in MODULES} == set(LAYER)
+def test_the_floors_form_no_circle() -> None:
+    order = list(TopologicalSorter(floors()).static_order())
+    assert order[0] == "ground"
+    assert order[-1] == "cli"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_a_module_imports_from_lower_layers_alone(path: Path) -> None:
-    higher = {name for name in own_imports(path) if LAYER[name] >= LAYER[path.stem]}
-    assert not higher, f"{path.stem} (layer {LAYER[path.stem]}) imports {higher}"
+def test_a_room_imports_only_from_the_rooms_that_the_table_allows() -> None:
+    allowed = floors()
+    climbing = [
+        f"{module_of(path)} imports {name}"
+        for path in FILES
+        if (room := room_of(module_of(path))) in allowed
+        for name in own_imports(path)
+        if room_of(name) not in allowed[room] | {room, ""}
+    ]
+    assert not climbing
 
 
-def test_the_importer_is_read_in_every_form(tmp_path: Path) -> None:
-    source = tmp_path / "module.py"
-    forms = ["import robustdl_lib.runs.store", "from robustdl_lib import sweeps", "from robustdl_lib.train import fit"]
-    source.write_text("\n".join([*forms, "def f():\n    from .plots import save\n    from . import cli"]))
-    assert own_imports(source) == {"store", "sweeps", "train", "plots", "cli"}
+def test_files_import_each_other_in_no_circle() -> None:
+    """Also inside a room; what a package's ``__init__`` gathers counts as an import of the files."""
+    graph = {module_of(path): own_imports(path) - {module_of(path)} for path in FILES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_torch_stops_at_training(path: Path) -> None:
-    if path.stem in (
-        "plots",
-        "frames",
-        "style",
-        "cli",
-        "summary",
-        "notebooks",
-        "registry",
-        "paths",
-        "config",
-        "symbols",
-    ):
-        assert not outside(path) & {"torch", "torchvision"}
+def test_the_importer_is_read_in_every_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = PACKAGE / "runs" / "store.py"
+    forms = "import robustdl_lib.paths\nfrom robustdl_lib.data import load\ndef f():\n    from . import sweeps\n"
+    monkeypatch.setattr(Path, "read_text", lambda self, *_: forms)
+    assert own_imports(source) == {"robustdl_lib.paths", "robustdl_lib.data", "robustdl_lib.runs.sweeps"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_pandas_starts_above_the_tensors(path: Path) -> None:
-    assert "pandas" not in outside(path) or LAYER[path.stem] >= LAYER["data"]
+@pytest.mark.parametrize(
+    ("package", "rooms"),
+    [
+        ("torch", {"methods", "theory", "data", "training", "runs", "audit", "studies", "parallel", "plots"}),
+        ("matplotlib", {"plots"}),
+        ("seaborn", {"plots"}),
+        ("rich", {"cli"}),
+        ("click", {"cli"}),
+        ("papermill", {"cli"}),
+    ],
+)
+def test_a_package_is_imported_in_its_rooms_only(package: str, rooms: set[str]) -> None:
+    strangers = {module_of(path) for path in FILES if package in outside(path)}
+    assert {name.split(".")[1] for name in strangers} <= rooms
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_matplotlib_lives_in_the_plots_alone(path: Path) -> None:
-    assert not outside(path) & {"matplotlib", "seaborn"} or path.stem == "style" or path.stem.endswith("plots")
+def test_the_library_knows_nothing_of_what_stands_beside_it() -> None:
+    beside = {"sphinx", "docutils", "myst_nb", "book", "benchmarks", "tests"}
+    assert not [module_of(path) for path in FILES if outside(path) & beside]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_the_library_knows_nothing_of_what_stands_beside_it(path: Path) -> None:
-    assert not outside(path) & {"sphinx", "docutils", "myst_nb", "book", "benchmarks"}
+def test_the_only_mean_over_examples_is_the_objectives() -> None:
+    for name in ("methods/losses", "methods/targets", "methods/weights", "training/metrics", "theory/gradients"):
+        text = (PACKAGE / f"{name}.py").read_text()
+        assert ".mean(" not in text
+        assert 'reduction="mean"' not in text
+    assert (PACKAGE / "methods" / "objective.py").read_text().count(".mean(") == 1
 
 
-@pytest.mark.parametrize("name", ["losses", "targets", "weights", "metrics", "gradients"])
-def test_the_only_mean_over_examples_is_the_objectives(name: str) -> None:
-    text = (PACKAGE / f"{name}.py").read_text()
-    assert ".mean(" not in text
-    assert 'reduction="mean"' not in text
-    assert (PACKAGE / "objective.py").read_text().count(".mean(") == 1
+def test_files_and_folders_are_small_enough_to_read() -> None:
+    long = {str(path): len(path.read_text().splitlines()) for path in CODE}
+    assert not {path: lines for path, lines in long.items() if lines > 400}
+    assert not [str(path) for path in CODE if any(len(line) > 120 for line in path.read_text().splitlines())]
+    folders = [PACKAGE, *(path for path in PACKAGE.rglob("*") if path.is_dir() and path.name != "__pycache__")]
+    assert not [str(folder) for folder in folders if len([p for p in folder.iterdir() if p.is_file()]) > 20]
+    top = [path for path in PACKAGE.iterdir() if path.name != "__pycache__"]
+    assert len([path for path in top if path.is_file() and path.suffix == ".py"]) <= 8
+    assert len([path for path in top if path.is_dir()]) <= 10
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
-def test_a_file_is_short_enough_to_read(path: Path) -> None:
-    lines = path.read_text().splitlines()
-    assert len(lines) <= 400
-    assert all(len(line) <= 120 for line in lines)
-
-
-@pytest.mark.parametrize("path", [*MODULES, PACKAGE / "__init__.py"], ids=lambda path: path.name)
-def test_what_is_public_says_what_it_is(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    kinds = ast.FunctionDef | ast.ClassDef
-    public = [node for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
-    silent = [node.name for node in public if not ast.get_docstring(node)]
-    assert ast.get_docstring(tree)
+def test_what_is_public_says_what_it_is() -> None:
+    silent = []
+    for path in FILES:
+        tree = ast.parse(path.read_text())
+        public = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and not n.name.startswith("_")]
+        silent += [f"{module_of(path)}.{node.name}" for node in public if not ast.get_docstring(node)]
+        if not ast.get_docstring(tree):
+            silent.append(module_of(path))
     assert not silent
 
 
-def test_a_test_file_stands_beside_every_module_of_the_library() -> None:
-    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_*.py")}
-    assert set(LAYER) - tested - {"frames", "style", "__main__"} == set()
+WITHOUT = {"__init__", "__main__", "plots.rows"}
+"""Files whose behaviour the tests of others hold."""
+
+
+def test_tests_mirror_the_rooms() -> None:
+    """A file ``<room>/x.py`` has a test file ``tests/<room>/test_x.py``; those of the top are in ``ground``."""
+    missing = []
+    for path in FILES:
+        name = module_of(path).removeprefix("robustdl_lib").removeprefix(".")
+        if path.name == "__init__.py" or name in WITHOUT:
+            continue
+        room, _, leaf = name.rpartition(".")
+        folder = ROOT / "tests" / (room.replace(".", "/") or "ground")
+        if not (folder / f"test_{leaf}.py").is_file():
+            missing.append(name)
+    assert not missing

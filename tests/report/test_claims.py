@@ -58,7 +58,7 @@ MEASURED = (
 )
 def test_rows_give_each_verdict(dm: list[float], gce: list[float], verdict: str) -> None:
     ours = runs(dm=dm, gce=gce)
-    found = line(claims.tested(ours, ours.iloc[:0]), DM_GCE)
+    found = line(claims.evaluated(ours, ours.iloc[:0]), DM_GCE)
     assert found["verdict"] == verdict
     assert found["verdict_here"] == verdicts.NONE
     assert found["published"] == pytest.approx(83.8 - 80.7)
@@ -67,7 +67,7 @@ def test_rows_give_each_verdict(dm: list[float], gce: list[float], verdict: str)
 def test_seeds_are_subtracted_seed_by_seed() -> None:
     """Seeds that differ by 40 points, methods by 2 in each: the difference has hardly any spread."""
     ours = runs(dm=[0.52, 0.72, 0.92], gce=[0.50, 0.70, 0.90])
-    found = line(claims.tested(ours, ours.iloc[:0]), DM_GCE)
+    found = line(claims.evaluated(ours, ours.iloc[:0]), DM_GCE)
     assert found["reference"] == pytest.approx(2.0)
     assert found["tolerance"] == pytest.approx(0.0, abs=1e-6)
     assert found["verdict"] == verdicts.HOLDS
@@ -75,7 +75,7 @@ def test_seeds_are_subtracted_seed_by_seed() -> None:
 
 def test_this_machine_has_a_verdict_of_its_own() -> None:
     good, bad = runs(dm=[0.9, 0.91, 0.92], gce=[0.8] * 3), runs(dm=[0.7, 0.71, 0.72], gce=[0.8] * 3)
-    found = line(claims.tested(good, bad), DM_GCE)
+    found = line(claims.evaluated(good, bad), DM_GCE)
     assert (found["verdict"], found["verdict_here"]) == (verdicts.HOLDS, verdicts.FAILS)
     assert found["here"] == pytest.approx(-9.0)
 
@@ -85,7 +85,7 @@ def test_a_margin_is_asked_for_and_said() -> None:
     large = [one_run("cce", seed, 0.60, best=0.80 + 0.001 * seed) for seed in range(3)]
     for rows, verdict in ((small, verdicts.FAILS), (large, verdicts.HOLDS)):
         ours = claims.measures(pd.concat(rows, ignore_index=True))
-        found = line(claims.tested(ours, ours.iloc[:0]), "lost/symmetric-0.4/cce")
+        found = line(claims.evaluated(ours, ours.iloc[:0]), "lost/symmetric-0.4/cce")
         assert found["verdict"] == verdict
         assert found["difference"] == pytest.approx(found["reference"] - 5.0)
         assert "At least 5 points" in found["note"]
@@ -103,7 +103,7 @@ def test_late_is_how_much_later_wrong_labels_are_fitted() -> None:
 
 def test_no_rows_are_no_run_yet_and_never_a_pass() -> None:
     none = claims.measures(store.no_rows())
-    found = claims.tested(none, none)
+    found = claims.evaluated(none, none)
     assert set(found["verdict"]) == {verdicts.NO_RUN}
     assert found["reference"].isna().all()
 
@@ -186,7 +186,7 @@ def test_a_papers_profile_has_the_rows_of_both_its_protocols_and_keeps_them_apar
                     )
     ours = claims.measures(claims.profile_rows("runs", "paper"))
     assert len(ours) == 16
-    table = claims.tested(ours, ours.iloc[:0], "paper").set_index("id")
+    table = claims.evaluated(ours, ours.iloc[:0], "paper").set_index("id")
     assert table.loc["last/symmetric-0.4/mse-cce", "reference"] == pytest.approx(5.0)
     assert table.loc["last/symmetric-0.4/boot_soft-ls", "seeds"] == 0  # of CIFAR-100, which has no such rows
     assert table.loc["last/asymmetric_pairs-0.4/ls-boot_soft", "reference"] == pytest.approx(10.0)
@@ -196,13 +196,13 @@ def test_a_papers_profile_has_the_rows_of_both_its_protocols_and_keeps_them_apar
 
 def test_the_methods_that_are_tested_are_those_that_are_shown() -> None:
     shown = {str(METHODS.parse(spec)) for spec in sweeps.METHODS_SHOWN}
-    named = {name for claim in claims.read() for name in (claim.first, claim.second) if name}
+    named = {name for claim in claims.read() if claim.report for name in (claim.first, claim.second) if name}
     assert {claims.setting(name) for name in named} <= shown
 
 
 def test_the_committed_rows_test_every_claim() -> None:
     ours = claims.measures(claims.profile_rows("reference"))
-    found = claims.tested(ours, ours.iloc[:0]).set_index("id")
+    found = claims.evaluated(ours, ours.iloc[:0]).set_index("id")
     assert (found["seeds"] == 3).all()
     assert set(found["verdict"]) <= {verdicts.HOLDS, verdicts.UNSURE, verdicts.FAILS}
     assert found.loc["lost/symmetric-0.4/cce", "verdict"] == verdicts.HOLDS
@@ -211,7 +211,7 @@ def test_the_committed_rows_test_every_claim() -> None:
 
 def test_orders_that_change_places_lie_within_the_spread_as_the_readme_says() -> None:
     ours = claims.measures(claims.profile_rows("reference"))
-    found = claims.tested(ours, ours.iloc[:0]).set_index("id")
+    found = claims.evaluated(ours, ours.iloc[:0]).set_index("id")
     orders = found[found.index.str.startswith("last/symmetric") & (found["reference"] < 0)]
     assert set(orders["verdict"]) <= {verdicts.UNSURE}
     for first in ("dm-gce", "proselflc-ls", "proselflc-cp"):
@@ -220,7 +220,7 @@ def test_orders_that_change_places_lie_within_the_spread_as_the_readme_says() ->
 
 def test_the_two_claims_that_the_readme_names_are_those_that_do_not_hold() -> None:
     ours = claims.measures(claims.profile_rows("reference"))
-    found = claims.tested(ours, ours.iloc[:0]).set_index("id")
+    found = claims.evaluated(ours, ours.iloc[:0]).set_index("id")
     assert found.index[found["verdict"] == verdicts.FAILS].tolist() == [
         *("last/asymmetric-0.4/boot_soft-cce", "clean_acc/asymmetric-0.4/cce-proselflc"),
     ]

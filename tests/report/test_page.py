@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from helpers.browser import DESK, Tab, contrasts, in_browser
-from test_report import synthetic
+from helpers.report_lines import synthetic
 
 from robustdl_lib.report import page as report_page
 from robustdl_lib.report import report, verdicts

@@ -4,12 +4,12 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.report_lines import synthetic
 
 from robustdl_lib import cli, paths, store
 from robustdl_lib.config import profile_config
@@ -163,14 +163,6 @@ def test_the_committed_report_knows_nothing_of_this_machine(run: Run, tmp_path: 
     made = tmp_path / "results" / "reference" / "report" / "quick"
     pd.testing.assert_frame_equal(pd.read_csv(made / "report.csv"), pd.read_csv(COMMITTED / "report.csv"), rtol=1e-4)
     assert pd.read_csv(made / "report.csv")["here"].isna().all()
-
-
-def synthetic(**changes: Any) -> pd.DataFrame:
-    """Return one line of a report, of a claim."""
-    line = dict.fromkeys(report.COLUMNS, "") | {"part": "claim", "group": "A group", "id": "x", "claim": "A claim"}
-    line |= {"unit": "points", "published": 1.0, "reference": 2.0, "seeds": 3, "here": np.nan, "difference": 2.0}
-    line |= {"tolerance": 1.0, "verdict": verdicts.HOLDS, "verdict_here": verdicts.NONE, "source": "A paper"}
-    return pd.DataFrame([line | changes])
 
 
 def test_numbers_are_written_as_their_unit_asks() -> None:

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from robustdl_lib import store, summary
+from robustdl_lib.report import tables
 from robustdl_lib.runs.store import no_rows
 
 ENDINGS = {"clean_acc": 0.9, "fit_wrong": 0.2, "corrected": 0.5, "entropy_clean": 0.3, "entropy_wrong": 0.4}
@@ -79,7 +80,7 @@ def test_runs_that_differ_in_more_than_their_seeds_are_not_averaged() -> None:
 
 
 def test_markdown_puts_columns_of_numbers_to_the_right() -> None:
-    text = summary.markdown(pd.DataFrame({"method": ["a", "b"], "psi": ["0.5", "-"], "sd": ["unbounded", "1.2%"]}))
+    text = tables.markdown(pd.DataFrame({"method": ["a", "b"], "psi": ["0.5", "-"], "sd": ["unbounded", "1.2%"]}))
     assert text.splitlines() == [
         "| method | psi | sd |",
         "| :-- | --: | --: |",

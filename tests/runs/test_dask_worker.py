@@ -1,9 +1,7 @@
 """Sweeps on a cluster: the rows of the local engine, one store, and nothing lost when something dies in mid-run."""
 
-import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +9,12 @@ import pandas as pd
 import pytest
 import torch
 from helpers.cases import one_sentence, smoke
+from helpers.cluster_losses import configs, register, register_waiting
 from helpers.fleet import LOOPBACK, Fleet, kill, meanwhile, wait_for
 
 from robustdl_lib import data, paths, store, sweeps
 from robustdl_lib.config import ConfigError, RunConfig
 from robustdl_lib.data.noise import draw_file
-from robustdl_lib.registry import METHODS
 from robustdl_lib.runs import dask_engine, dask_worker
 from robustdl_lib.runs.sweeps import SweepFailed
 
@@ -38,37 +36,8 @@ def shared(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return fleet.results / "runs" / tmp_path.name
 
 
-def register(name: str, action: Callable[[torch.Tensor], torch.Tensor]) -> None:
-    """Enter a loss that is cross entropy after ``action`` has been applied to its values."""
-
-    @METHODS.register(name, label=name.title(), source="a test", role="loss")
-    def loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Cross entropy, changed."""
-        return action(-(target * logits.log_softmax(1)).sum(1))
-
-
-def register_waiting(folder: Path) -> None:
-    """Enter the loss ``waiting``: it says by a file's name which process it is in, and goes on once ``go`` is there."""
-    folder.mkdir(exist_ok=True)
-
-    def wait(values: torch.Tensor) -> torch.Tensor:
-        import time
-
-        (folder / f"pid-{os.getpid()}").touch()
-        deadline = time.monotonic() + 60
-        while not (folder / "go").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return values
-
-    register("waiting", wait)
-
-
 def waiting_in(folder: Path) -> list[int]:
     return [int(path.name.removeprefix("pid-")) for path in folder.glob("pid-*")]
-
-
-def configs(*methods: str, seeds: tuple[int, ...] = (0,)) -> list[RunConfig]:
-    return [smoke(method=method, seed=seed, epochs=1) for seed in seeds for method in methods]
 
 
 def sweep(fleet: Fleet, runs: list[RunConfig], shelf: Path) -> None:
@@ -112,11 +81,11 @@ def test_a_worker_stores_its_run_where_it_sees_the_shelf_though_the_caller_dies(
     script = f"""
 import sys
 from pathlib import Path
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-import test_workers
-test_workers.register_waiting(Path({str(tmp_path / "marks")!r}))
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from helpers import cluster_losses
+cluster_losses.register_waiting(Path({str(tmp_path / "marks")!r}))
 from robustdl_lib import sweeps
-runs = test_workers.configs("waiting")
+runs = cluster_losses.configs("waiting")
 sweeps.train_all(runs, Path({str(shared)!r}), quiet=True, engine="dask", address={fleet.address!r})
 """
     caller = subprocess.Popen([sys.executable, "-c", script])

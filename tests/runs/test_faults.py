@@ -15,10 +15,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-import faults
 import pandas as pd
 import pytest
 import torch
+from helpers import faults
 from helpers.cases import smoke
 from torch import Tensor
 

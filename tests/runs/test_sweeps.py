@@ -385,3 +385,9 @@ def test_kill_9_in_mid_run_leaves_no_worker_and_nothing_half_done(shelf: Path) -
     assert len(after) == 12
     assert finished.items() <= after.items()
     assert not list(shelf.glob(".part-*"))
+
+
+def test_held_trains_nothing_and_refuses_a_bad_setting() -> None:
+    assert not len(sweeps.held("figures", "smoke", shelf="runs"))
+    with pytest.raises(ConfigError):
+        sweeps.held("figures", "quik")

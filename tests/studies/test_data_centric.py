@@ -147,7 +147,7 @@ def test_without_a_cache_it_is_only_not_kept(monkeypatch: pytest.MonkeyPatch, tm
 def test_the_study_and_its_figures_are_registered() -> None:
     assert "data_centric" in STUDIES
     for name in ("suspects_found", "data_and_model"):
-        assert callable(FIGURES.entry(name).facts.rows)
+        assert FIGURES.entry(name).facts.rows == "study:data_centric"
 
 
 def test_the_committed_rows_are_whole() -> None:

@@ -16,9 +16,8 @@ from robustdl_lib.studies.adverse import SCORES
 from robustdl_lib.training import cross_validation
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-[SOLUTIONS] = NOTEBOOKS.glob("[0-9]*_solutions.py")
-OTHERS = sorted(path for path in NOTEBOOKS.glob("[0-9]*.py") if path != SOLUTIONS)
-HEADING = re.compile(r"^### (\d\d)\.(\d+) \[[^\]]+\]\((\w+)\.ipynb\)$", re.MULTILINE)
+ASKING = sorted(NOTEBOOKS.glob("[0-9]*.py"))
+HEADING = re.compile(r"^### (\d\d)\.(\d+) \[[^\]]+\]\(\.\./(\w+)\.ipynb\)$", re.MULTILINE)
 COUNT = 120
 
 
@@ -48,8 +47,8 @@ def answered(text: str) -> list[tuple[str, int, str, str]]:
     return found
 
 
-ASKED = {key: text for path in OTHERS for key, text in asked(path).items()}
-ANSWERED = answered(markdown(SOLUTIONS))
+ASKED = {key: text for path in ASKING for key, text in asked(path).items()}
+ANSWERED = [solution for path in ASKING for solution in answered(markdown(NOTEBOOKS / "solutions" / path.name))]
 
 
 def test_every_question_has_a_solution_and_every_solution_a_question() -> None:
@@ -59,18 +58,27 @@ def test_every_question_has_a_solution_and_every_solution_a_question() -> None:
     assert len(set(solved)) == len(solved)
 
 
-@pytest.mark.parametrize(("notebook", "number", "link", "words"), ANSWERED)
-def test_a_solution_quotes_its_question_and_links_to_it(notebook: str, number: int, link: str, words: str) -> None:
-    """Exercises that changed places have the same numbers, so the words are compared too."""
-    assert link.startswith(notebook)
-    assert (NOTEBOOKS / f"{link}.py").is_file()
-    assert len(words.split()) >= 4
-    assert words in ASKED[notebook, number]
+def test_each_notebook_has_a_file_of_solutions_and_links_to_it() -> None:
+    assert [path.name for path in sorted((NOTEBOOKS / "solutions").glob("*.py"))] == [path.name for path in ASKING]
+    assert all(f"](solutions/{path.stem}.ipynb)" in markdown(path) for path in ASKING)
+    for path in ASKING:
+        numbers = {number for number, *_ in answered(markdown(NOTEBOOKS / "solutions" / path.name))}
+        assert numbers == {path.stem[:2]}
+
+
+def test_a_solution_quotes_its_question_and_links_to_it() -> None:
+    """Exercises that changed places have the same numbers, so the quoted text is compared too."""
+    for notebook, number, link, quoted in ANSWERED:
+        assert link.startswith(notebook)
+        assert (NOTEBOOKS / f"{link}.py").is_file()
+        assert len(quoted.split()) >= 4
+        assert quoted.replace("](../", "](") in ASKED[notebook, number], (notebook, number)
 
 
 def test_what_is_not_a_solution_is_not_taken_for_one() -> None:
     text = (
-        "## Topic\n\n### 03.2 [Name](03_name.ipynb)\n\n> half of\n> a question\n\nA text.\n\n### Not one\n\n> quoted\n"
+        "## Topic\n\n### 03.2 [Name](../03_name.ipynb)\n\n> half of\n> a question\n\nA text.\n\n"
+        "### Not one\n\n> quoted\n"
     )
     assert answered(text) == [("03", 2, "03_name", "half of a question")]
 

@@ -228,7 +228,7 @@ def test_rows_that_lack_are_named_and_the_others_drawn(tiny: None, run: Any, pla
     assert "2 of 3 runs are not in" in err
     assert err.endswith(": dm on symmetric:0.4, seed 0; cce on none, seed 0\n")
     known = [cli.FIGURES.entry(name).facts for name in cli.FIGURES]
-    drawn = sum(not callable(facts.rows) or bool(facts.papers) for facts in known)
+    drawn = sum(facts.rows in ("runs", "p_y") or bool(facts.papers) for facts in known)
     assert out == f"{drawn} figures: {places / 'figures' / 'paper-short'}\n"
 
 
@@ -311,7 +311,7 @@ ORDERS = {
 def test_a_published_order_is_tested_on_the_committed_rows(profile: str, dataset: str, claim: str) -> None:
     """With rows no order may be the other way round by more than its seeds' spread; without it has no run yet."""
     ours = claims.measures(claims.profile_rows("reference", profile))
-    line = claims.tested(ours, ours.iloc[:0], profile).set_index("id").loc[claim]
+    line = claims.evaluated(ours, ours.iloc[:0], profile).set_index("id").loc[claim]
     assert line["setting"].startswith(f"{dataset}, ")
     there = claims.Claim.values(next(found for found in claims.read() if found.name == claim), ours, dataset)
     assert line["seeds"] == len(there)

@@ -8,7 +8,7 @@ import pytest
 from helpers.cases import one_sentence
 from PIL import Image
 
-from robustdl_lib import data, paths
+from robustdl_lib import data, paths, plots
 from robustdl_lib.data import splits
 from robustdl_lib.data.raw import Source
 from robustdl_lib.registry import FIGURES
@@ -39,7 +39,7 @@ def cifar(monkeypatch):
 @pytest.fixture
 def few_tasks(monkeypatch):
     """Leave one planted data set with two splits and one split of the digits, in this process."""
-    monkeypatch.setattr(splits, "cpu_count", lambda: 1)
+    monkeypatch.setattr(split_studies, "cpu_count", lambda: 1)
     monkeypatch.setattr(splits, "PLANTED", {"copies, labels drawn": 0.9})
     monkeypatch.setattr(splits, "PLANTED_SPLITS", ("random", "clustered:distance=0.3"))
     monkeypatch.setattr(splits, "DIGIT_SPLITS", ("stratified",))
@@ -139,7 +139,7 @@ def test_without_cifar_the_border_is_refused_in_one_sentence(name, tmp_path, mon
 @pytest.mark.parametrize("name", ["split_scores", "border"])
 def test_the_committed_rows_are_drawn(name):
     entry = FIGURES.entry(name)
-    rows = entry.facts.rows()
+    rows = plots.computed(name)
     assert set(entry.facts.columns) <= set(rows.columns)
     assert FIGURES[name](rows).axes
 
@@ -155,7 +155,7 @@ def test_the_committed_counts_add_up():
 
 def test_the_committed_scores_hold_every_task():
     rows = studies.rows("split_scores")
-    planted, digits = split_studies.PLANTED, splits.DIGIT_SPLITS
+    planted, digits = split_studies.PLANTED, split_studies.DIGIT_SPLITS
     assert len(rows) == 2 * 3 * (len(planted) * len(split_studies.PLANTED_SPLITS) + len(digits))
     clustered = rows[rows["cut"].str.startswith("clustered")]
     assert (clustered["near"] == 0).all()

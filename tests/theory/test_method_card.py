@@ -215,3 +215,17 @@ def test_the_atlas_shows_every_method_with_its_mode() -> None:
     modes = rows.groupby("method")["mode"].first()
     assert modes["gce"] == pytest.approx(7 / 17, abs=1e-6)
     assert not math.isnan(modes["dm"])
+
+
+def test_traits_say_what_the_lens_finds() -> None:
+    table = method_card.traits(["cce", "mae", "dm", "ls:eps=0.25", "proselflc", "kd"])
+    assert list(table["acts on"]) == [*["magnitude"] * 3, *["direction too"] * 3]
+    assert list(table["symmetric"]) == ["no", "yes", "-", "no", "no", "no"]
+    assert table.loc["ls:eps=0.25", "target"] == "(1 - eps) * q + eps / C"
+    assert table.loc["dm", "psi"] == pytest.approx(1 / 3, abs=0.01)
+    assert table.loc["kd", "keeps"] == "a trained teacher"
+
+
+def test_every_memory_says_what_it_keeps() -> None:
+    memories = [entry.facts.memory for entry in METHODS.entries.values() if entry.facts.memory]
+    assert all(len(memory.described) == 3 for memory in memories)

@@ -20,7 +20,7 @@ from robustdl_lib.plots.explorer import page as explorer
 from robustdl_lib.plots.style import STYLES
 from robustdl_lib.registry import METHODS, SpecError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMES = explorer.method_names()
 MOVABLE = [(name, slider) for name in NAMES for slider in explorer.sliders(name)]
 P = [0.0, 1e-9, 0.003, 0.1, 0.25, 1 / 3, 0.4999, 0.62, 0.9, 0.999, 1.0]
@@ -302,7 +302,8 @@ def test_the_committed_page_is_in_step() -> None:
 
 
 def test_the_same_page_in_another_process() -> None:
-    code = "import hashlib; from robustdl_lib import explorer; print(hashlib.md5(explorer.page().encode()).hexdigest())"
+    code = "from hashlib import md5; from robustdl_lib.plots.explorer.page import page\n"
+    code += "print(md5(page().encode()).hexdigest())"
     command, here = [sys.executable, "-c", code], hashlib.md5(explorer.page().encode()).hexdigest()
     other = subprocess.run(command, env={"PYTHONHASHSEED": "77"}, capture_output=True, text=True, cwd=ROOT)
     assert other.stdout == f"{here}\n", other.stderr
