@@ -87,6 +87,7 @@ def test_only_what_is_missing_is_trained(shelf: Path, counted: list[str]) -> Non
     pd.testing.assert_frame_equal(first, second, check_exact=True)
 
 
+@pytest.mark.slow
 def test_the_processes_of_a_sweep_share_one_copy_of_the_pixels() -> None:
     """A loss that fails where the process has no memory map of the parent's pixels: 3 MB here."""
 
@@ -352,6 +353,7 @@ def wait_for(condition, seconds: float) -> bool:
     return bool(condition())
 
 
+@pytest.mark.slow
 def test_kill_9_in_mid_run_leaves_no_worker_and_nothing_half_done(shelf: Path) -> None:
     script = SCRIPT.format(methods=KILLED["methods"])
     sweep = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"})
