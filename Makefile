@@ -17,6 +17,7 @@ ENGINE ?=
 ADDRESS ?=
 QUIET ?=
 BUDGET ?=
+DISGUISE ?=
 RETRAIN ?=
 PYTHON ?= python3
 
@@ -27,7 +28,7 @@ SHELL := /bin/bash
 .PHONY: help env figures drawn papers results report executed test test-slow notebooks reference papers_reference quick_reference studies bench lab docs book lock lint clean distclean
 
 # A misspelt variable would be ignored in silence: NOSIE=symmetric:0.6 must not train the wrong noise.
-VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS ENGINE ADDRESS QUIET BUDGET RETRAIN PYTHON NAME
+VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS ENGINE ADDRESS QUIET BUDGET DISGUISE RETRAIN PYTHON NAME
 COMMAND_LINE := $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(VARIABLES) MAKEFLAGS MAKEOVERRIDES GNUMAKEFLAGS SHELL,$(COMMAND_LINE))
 ifneq ($(strip $(UNKNOWN)),)
@@ -56,15 +57,14 @@ NOTEBOOKS := $(patsubst notebooks/%.py,%,$(sort $(wildcard notebooks/[0-9]*.py) 
 # A run of the small profile takes a quarter of an hour, so its notebooks are those that need the figures' runs alone.
 ABOUT_RUNS := 03_training_under_noise 09_proselflc 10_training_dynamics 11_entropy_minimisation 12_summary
 RATES_SWEEPS := $(if $(filter small,$(PROFILE)),,noise_rates noise_rates_judged)
-LIBRARY := $(shell find robustdl_lib/ -type f ! -name "*.pyc")
 NAME ?= $(PROFILE)
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo
 	@echo "  Variables: PROFILE=quick|small|smoke|paper NOISE=symmetric:0.6 METHODS='cce gce:q=0.5' DATASET=digits"
-	@echo "             SEEDS='0 1 2' EPOCHS=20 JOBS=2 QUIET=1 ENGINE=dask ADDRESS=tcp://host:8786 BUDGET=tiny"
-	@echo "             RETRAIN=1 (with PROFILE=paper, on a GPU)"
+	@echo "             SEEDS='0 1 2' EPOCHS=20 JOBS=2 QUIET=1 ENGINE=dask ADDRESS=tcp://127.0.0.1:8786 BUDGET=tiny"
+	@echo "             RETRAIN=1 (with PROFILE=paper, on a GPU) DISGUISE=1 (train that sweep too)"
 
 env: .venv/.ready ## Build .venv from the lock (every other target does this first)
 
@@ -86,8 +86,8 @@ drawn: env
 	@$(RUN) setting $(SETTING) > /dev/null
 	@$(RUN) sweep figures $(SETTING) $(WHERE) $(if $(QUIET),--quiet) > /dev/null
 	@$(RUN) figures $(SETTING) $(if $(QUIET),--quiet)
-	@$(if $(filter small,$(PROFILE)),,$(RUN) sweep disguise $(SETTING) $(WHERE) $(if $(QUIET),--quiet) > /dev/null)
-	@$(MAKE) --no-print-directory -j2 executed NAME="$$($(RUN) setting $(SETTING))"
+	@$(if $(DISGUISE),$(RUN) sweep disguise $(SETTING) $(WHERE) $(if $(QUIET),--quiet) > /dev/null)
+	@$(MAKE) --no-print-directory executed NAME="$$($(RUN) setting $(SETTING))"
 	@if [ "$$($(RUN) setting $(SETTING))" = '$(or $(PROFILE),quick)' ]; then \
 	  $(RUN) report --profile '$(PROFILE)' | tail -n 6; \
 	fi
@@ -106,12 +106,14 @@ results: env ## Train what is missing of the sweep and print its headline table
 report: env ## Compare published numbers and claims, the reference and this machine: a table, csv, a page
 	@$(RUN) report --profile '$(PROFILE)'
 
-executed: $(patsubst %,$(RESULTS)/notebooks/$(NAME)/%.ipynb,$(if $(filter small,$(PROFILE)),$(ABOUT_RUNS),$(NOTEBOOKS)))
-
-$(RESULTS)/notebooks/$(NAME)/%.ipynb: notebooks/%.py $(LIBRARY) $(wildcard $(RESULTS)/runs/$(PROFILE)*) | env
-	@$(RUN) notebook $< $@ --where-known profile '$(PROFILE)' --where-known shelf runs --where-known noise '$(NOISE)' \
+# One process executes the notebooks that are older than their sources, the library or the rows.
+executed: env
+	@$(RUN) course '$(RESULTS)/notebooks/$(NAME)' \
+	  $(patsubst %,notebooks/%.py,$(if $(filter small,$(PROFILE)),$(ABOUT_RUNS),$(NOTEBOOKS))) \
+	  $(patsubst %,--rows '%',$(wildcard $(RESULTS)/runs/$(PROFILE)*)) \
+	  --where-known profile '$(PROFILE)' --where-known shelf runs --where-known noise '$(NOISE)' \
 	  --where-known methods '$(METHODS)' --where-known dataset '$(DATASET)' --where-known seeds '$(SEEDS)' \
-	  --where-known epochs '$(EPOCHS)' --where-known budget '$(EPOCHS)'
+	  --where-known epochs '$(EPOCHS)' --where-known budget '$(EPOCHS)' $(if $(DISGUISE),--where-known disguise runs)
 
 test: env ## Check style, types, the library, the numbers of pages and notebooks: all that runs in one process
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

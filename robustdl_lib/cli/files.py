@@ -1,4 +1,4 @@
-"""Commands that read or write files of a reader: download, audit, report, notebook, build, explorer, readme."""
+"""Commands that read or write files of a reader: download, audit, report, notebook, course, build, explorer, readme."""
 
 import importlib
 from pathlib import Path
@@ -80,6 +80,28 @@ def notebook(source: Path, output: Path, given: tuple[Any, ...], where_known: tu
     click.echo(f"{output}")
 
 
+@click.command(short_help="Execute the notebooks of the course.")
+@click.argument("into", type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--where-known", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter of those that have it.")
+@click.option("--rows", multiple=True, type=click.Path(path_type=Path), help="Folders whose change makes copies old.")
+def course(into: Path, sources: tuple[Path, ...], where_known: tuple[Any, ...], rows: tuple[Path, ...]) -> None:
+    """Execute the notebook SOURCES into the folder INTO, two at a time, except those whose copy there is up to date.
+
+    \b
+    Example:
+      robustdl course results/notebooks/quick notebooks/*.py --where-known shelf runs
+    """
+    for source in sources:
+        _require_source(source)
+    settings = {name: value for name, value in where_known if value}
+    library = Path(__file__).parents[1]
+    failures = _notebooks().execute_course(sources, into, settings, [library, *rows])
+    if failures:
+        raise _notebooks().NotebookFailed(f"{len(failures)} of {len(sources)} notebooks stopped: {'; '.join(failures)}")
+    click.echo(f"{len(sources)} notebooks: {into}")
+
+
 @click.command(short_help="Rebuild committed notebooks.")
 @click.argument("sources", nargs=-1, type=click.Path(path_type=Path))
 def build(sources: tuple[Path, ...]) -> None:
@@ -135,4 +157,4 @@ def _notebooks() -> ModuleType:
         raise ConfigError(f"notebooks need the package {error.name!r}: install robustdl-lib[notebooks]") from None
 
 
-COMMANDS = (download, audit, report, notebook, build, explorer, readme)
+COMMANDS = (download, audit, report, notebook, course, build, explorer, readme)

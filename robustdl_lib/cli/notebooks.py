@@ -8,7 +8,7 @@ know (profile, noise, dataset, methods, seeds, epochs, jobs, shelf) are checked 
 import ast
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from papermill.models import Parameter
 
 from robustdl_lib import files, paths
 from robustdl_lib.config import ConfigError
+from robustdl_lib.parallel import spread
 from robustdl_lib.registry import METHODS
 from robustdl_lib.runs.sweeps import Setting
 
@@ -92,6 +93,47 @@ def execute(source: Path, output: Path, given: Mapping[str, str], settings: Mapp
         part.replace(failed)
         raise NotebookFailed(f"{source.name} stopped: {_why(error)}; the partial notebook is {failed}") from None
     part.replace(output)
+
+
+def execute_course(
+    sources: Sequence[Path], into: Path, settings: Mapping[str, str], inputs: Sequence[Path]
+) -> list[str]:
+    """Execute those of ``sources`` whose copy in ``into`` is older than themselves or ``inputs``; return the failures.
+
+    Two at a time, in two processes that start once. ``settings`` are used where a notebook has a parameter of that
+    name. A notebook keeps its place below the folder ``notebooks``. One that fails keeps no other from its turn.
+    """
+    newest = max((newest_in(path) for path in inputs), default=0.0)
+    calls = [(source, into / source.relative_to(source_root(source)).with_suffix(".ipynb")) for source in sources]
+    old = [(source, copy, dict(settings)) for source, copy in calls if _is_old(copy, max(newest, newest_in(source)))]
+    outcomes = spread(_attempt, old, jobs=2, threads=1, ordered=False) if old else iter(())
+    return [failure for failure in outcomes if failure]
+
+
+def source_root(source: Path) -> Path:
+    """Return the folder that the place of a notebook counts from: the parent of ``solutions``, or its own."""
+    return source.parent.parent if source.parent.name == "solutions" else source.parent
+
+
+def newest_in(path: Path) -> float:
+    """Return when a file, or the last file of a folder, was changed; 0 if there is none."""
+    files_in = path.rglob("*") if path.is_dir() else [path]
+    return max(
+        (file.stat().st_mtime for file in files_in if file.is_file() and "__pycache__" not in file.parts), default=0
+    )
+
+
+def _is_old(copy: Path, newest: float) -> bool:
+    return not copy.is_file() or copy.stat().st_mtime < newest
+
+
+def _attempt(source: Path, copy: Path, settings: dict[str, str]) -> str:
+    """Execute a notebook; return why it failed, or an empty text."""
+    try:
+        execute(source, copy, {}, settings)
+    except (NotebookFailed, ConfigError, OSError) as error:
+        return str(error)
+    return ""
 
 
 def build(source: Path) -> Path:
