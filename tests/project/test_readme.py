@@ -137,9 +137,9 @@ def test_links_and_paths_of_every_page_lead_somewhere():
         links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
         named = re.findall(r"`((?:robustdl_lib|tests|docs|notebooks|benchmarks|book)/[\w./-]*)`", text)
         placeholders = ("NAME", "NN_name", "TOPIC", "ROOM")
-        dead += [f"{page.name}: {link}" for link in links if link and not (page.parent / link).exists()]
+        dead += [f"{page.relative_to(ROOT)}: {link}" for link in links if link and not (page.parent / link).exists()]
         dead += [
-            f"{page.name}: {path}"
+            f"{page.relative_to(ROOT)}: {path}"
             for path in named
             if not (ROOT / path).exists() and not any(word in path for word in placeholders)
         ]
