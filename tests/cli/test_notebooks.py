@@ -112,7 +112,7 @@ def test_parameters_are_read(small):
         ("coumt", "3", "no parameter 'coumt'; it has: count (int), share (float), name (str), values (list)"),
         ("count", "three", "count is of type int, found 'three'"),
         ("count", "2.5", "count is of type int"),
-        ("count", "11", "count lies in [1, 10], found 11"),
+        ("count", "11", "count must be in [1, 10], found 11"),
         ("share", "half", "share is of type float"),
     ],
 )
