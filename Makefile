@@ -61,7 +61,7 @@ help: ## Say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo
 	@echo "  Variables: PROFILE=quick|small|smoke|paper NOISE=symmetric:0.6 METHODS='cce gce:q=0.5' DATASET=digits"
-	@echo "             SEEDS='0 1 2' EPOCHS=20 JOBS=2 QUIET=1 ENGINE=dask ADDRESS=tcp://host:8786 BUDGET=tiny"
+	@echo "             SEEDS='0 1 2' EPOCHS=20 JOBS=2 QUIET=1 ENGINE=dask ADDRESS=tcp://127.0.0.1:8786 BUDGET=tiny"
 	@echo "             RETRAIN=1 (with PROFILE=paper, on a GPU), DISGUISE=1 (train what notebook 08 reads, 12 networks more)"
 
 env: .venv/.ready ## Build .venv from the lock (every other target does this first)

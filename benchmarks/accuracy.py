@@ -22,6 +22,7 @@ from robustdl_lib.config import RunConfig, profile_config
 from robustdl_lib.data import load, load_source
 from robustdl_lib.data.raw import Source
 from robustdl_lib.parallel import spread
+from robustdl_lib.report.tables import markdown
 from robustdl_lib.training.compute import fastest
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -103,7 +104,7 @@ def blocks(folder: Path) -> list[str]:
         return []
     links = ", ".join(f"[{path.name}]({folder.name}/{path.name})" for path in results)
     said = f"Last test accuracy in %, ours against the plain loop, the same seeds, noise and budget: {links}."
-    return ["## Accuracy", said, tables.markdown(pd.concat(tables).fillna("-"))]
+    return ["## Accuracy", said, markdown(pd.concat(tables).fillna("-"))]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -15,6 +15,7 @@ from benchmarks.setting import COLUMNS, ROOT, cores
 from robustdl_lib import files, store
 from robustdl_lib.config import ConfigError
 from robustdl_lib.plots import style
+from robustdl_lib.report.tables import markdown
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "benchmarks" / "README.md"
@@ -101,7 +102,7 @@ def machine_block(path: Path) -> str:
         parts.append("CIFAR-10 was not on this machine: its rows are left out.")
     for name, (heading, make) in tables.TABLES.items():
         if (rows["part"] == tables.PARTS.get(name, name)).any():
-            parts.append(f"**{heading}**\n\n{tables.markdown(make(rows))}")
+            parts.append(f"**{heading}**\n\n{markdown(make(rows))}")
     return "\n\n".join(parts)
 
 

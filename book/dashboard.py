@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from robustdl_lib import cli
 from robustdl_lib.cli import readme_tables
 from robustdl_lib.config import PROFILES
 from robustdl_lib.registry import FIGURES, STUDIES, Entry
-from robustdl_lib.runs import studies  # cli has imported every file of figures
 from robustdl_lib.runs.sweeps import Setting
 
 assert cli.app
@@ -68,9 +67,9 @@ class Figure:
     @property
     def origin(self) -> str:
         """Where its rows come from, in words."""
-        rows = self.entry.facts.rows
-        if isinstance(rows, partial) and rows.func is studies.rows:
-            return f"the study [{rows.args[0]}](../../rows.md#studies)"
+        rows = getattr(self.entry.facts, "rows", None)
+        if isinstance(rows, str) and rows.startswith("study:"):
+            return f"the study [{rows.removeprefix('study:')}](../../rows.md#studies)"
         if isinstance(rows, str):
             home = _settings()[self.folder].home
             return f"{WORDS[rows]} in [results/reference/{home}](../../rows.md#{slug(home)})"

@@ -13,7 +13,7 @@ import pandas as pd
 from IPython.display import Image
 
 from robustdl_lib import data
-from robustdl_lib.data import splits
+from robustdl_lib.data import near_duplicates, splits
 from robustdl_lib.plots import adverse
 from robustdl_lib.plots import splits as split_figures
 from robustdl_lib.registry import SPLITS
@@ -35,11 +35,11 @@ distance: float = 0.3  # of the clusters that are made here, in [0.2, 0.4]
 
 # %%
 planted, true = (split_studies.planted(wrong, seed) for wrong in (0.4, 0.0))
-described = splits.features(planted.images)
-original, apart = splits.nearest(described[400:], described[:400])
+described = near_duplicates.features(planted.images)
+original, apart = near_duplicates.nearest(described[400:], described[:400])
 wrong = planted.labels[original] != true.labels[original]
 chosen = [original[~wrong][0], *pd.unique(original[wrong])[:2]]
-parts = [np.flatnonzero(splits.nearest(described, described[[row]])[1] <= distance)[:7] for row in chosen]
+parts = [np.flatnonzero(near_duplicates.nearest(described, described[[row]])[1] <= distance)[:7] for row in chosen]
 shown = np.concatenate(parts)
 words = pd.DataFrame({"given": planted.labels[shown], "true": true.labels[shown]})
 words["kind"] = np.where(words["given"] == words["true"], "ordinary", "mislabelled")
@@ -52,7 +52,7 @@ adverse.gallery(planted.images[shown], words, white=16.0)
 # correlation of their areas: 0 for the same picture, 1.41 for unrelated ones. Brightness and contrast change nothing.
 
 # %%
-strangers = splits.nearest(described[:200], described[200:400])[1]
+strangers = near_duplicates.nearest(described[:200], described[200:400])[1]
 near = {"a copy to its original": apart, "a digit to the nearest of 200 others": strangers}
 pd.DataFrame(
     {name: np.quantile(found, [0, 0.05, 0.5, 0.95, 1]) for name, found in near.items()},
@@ -71,7 +71,7 @@ specs = ["random", "stratified", "stretch", f"clustered:distance={distance}"]
 everything, crossing = np.arange(len(planted.labels)), {}
 for spec in specs:
     kept, held = splits.cut(spec, everything, planted.labels, 240, seed, features=lambda: described)
-    near = splits.nearest(described[held], described[kept])[1] <= distance
+    near = near_duplicates.nearest(described[held], described[kept])[1] <= distance
     crossing[spec] = [SPLITS.parse(spec).entry.source, len(kept), len(held), 100 * near.mean()]
 columns = ["drawn as in", "train", "test", "test images with a training image that near (%)"]
 pd.DataFrame(crossing, index=columns).T.infer_objects().round(1)
@@ -130,8 +130,8 @@ for learner, name in split_figures.LEARNERS.items():
 
 # %%
 digits = data.load_source("digits")
-of_digits = splits.features(digits.images)
-sizes = {d: np.bincount(splits.clusters(of_digits, d)) for d in (0.2, 0.3, 0.35, 0.4, 0.5, 0.6)}
+of_digits = near_duplicates.features(digits.images)
+sizes = {d: np.bincount(near_duplicates.clusters(of_digits, d)) for d in (0.2, 0.3, 0.35, 0.4, 0.5, 0.6)}
 try:
     splits.cut("clustered:distance=0.6", np.arange(1797), digits.labels, 360, seed, features=lambda: of_digits)
 except ValueError as refusal:
@@ -158,7 +158,7 @@ split_figures.border(border)
 counted = border.set_index(["distance", "data"])[["pairs", "same", "other", "share", "near_acc", "far_acc", "all_acc"]]
 percent = ["share", "near_acc", "far_acc", "all_acc"]
 counted[percent] = 100 * counted[percent]
-counted.loc[[0.0, 0.15, splits.NEAR_DUPLICATE, splits.LOOK_ALIKE]].round(1)
+counted.loc[[0.0, 0.15, near_duplicates.NEAR_DUPLICATE, near_duplicates.LOOK_ALIKE]].round(1)
 
 # %% [markdown]
 # By looking at pairs: up to 0.15 nearly all are one photograph, in another colour or crop; up to 0.25 most are, the others are
@@ -190,7 +190,7 @@ pairs[pairs["distance"] == 0].drop(columns=["rank", "distance"]).set_index("data
 # on CIFAR is lower. By how much, depends on how many there are:
 
 # %%
-worth = border[border["distance"] == splits.NEAR_DUPLICATE].set_index("data")
+worth = border[border["distance"] == near_duplicates.NEAR_DUPLICATE].set_index("data")
 gain = pd.DataFrame({"near (%)": 100 * worth["share"], "accuracy on these": 100 * worth["near_acc"]})
 gain["on the rest"], gain["on all"] = 100 * worth["far_acc"], 100 * worth["all_acc"]
 gain["what copies add (points)"] = gain["on all"] - gain["on the rest"]
@@ -206,7 +206,7 @@ gain.round(2)
 
 # %%
 kept, held = splits.cut(specs[-1], everything, planted.labels, 240, seed, features=lambda: described)
-assert splits.nearest(described[held], described[kept])[1].min() > distance
+assert near_duplicates.nearest(described[held], described[kept])[1].min() > distance
 assert len(held) == 240
 assert crossing["random"][-1] > 50 > crossing[specs[-1]][-1] == 0
 assert (planted.labels[400:] == planted.labels[original]).all()
@@ -240,7 +240,7 @@ if rows == "reference":
 #
 # Answers: [solutions](solutions/02_splits.ipynb).
 #
-# 1. Run the notebook with `distance=0.2`. Which copies now cross the split, and which score would you expect for labels drawn by lot? Check with `splits.cut` and `splits.nearest`.
+# 1. Run the notebook with `distance=0.2`. Which copies now cross the split, and which score would you expect for labels drawn by lot? Check with `splits.cut` and `near_duplicates.nearest`.
 # 2. Make the description blind to a mirror image: take the nearer of an image and its mirrored self. Which pairs of CIFAR appear that were not there?
 # 3. Cut the digits by `stretch` with ten seeds. How much larger is the spread of the scores than under `random`, and why?
 # 4. Train the digits with 40 % symmetric noise on each split (`python -m robustdl_lib train --split clustered:distance=0.3`). Does the order of the methods in notebook 03 survive?

@@ -21,7 +21,7 @@ from robustdl_lib.theory.gradients import logit_gradient
 
 # %% tags=["parameters"]
 profile: str = "quick"  # quick, or smoke (two epochs, for tests of the machinery)
-shelf: str = "reference"  # reference: committed rows; runs: trained here
+disguise: str = "reference"  # reference: committed rows; runs: trained here, 12 networks
 noise: str = ""  # empty: the profile's own
 dataset: str = ""  # empty: the profile's own
 seeds: list = []  # empty: all seeds of the sweep
@@ -176,7 +176,7 @@ for spec, holds in same.items():
 setting = sweeps.Setting(
     profile=profile, noise=noise or None, dataset=dataset or None, seeds=seeds or None, epochs=epochs or None
 )
-rows = sweeps.run("disguise", profile=profile, jobs=jobs or None, shelf=shelf, quiet=True, **setting.changes())
+rows = sweeps.run("disguise", profile=profile, jobs=jobs or None, shelf=disguise, quiet=True, **setting.changes())
 rows = simplex.arms(rows)
 config = setting.config()
 print(f"{rows['run_id'].nunique()} runs of {config.model} on {config.dataset}, {config.noise}")
@@ -234,7 +234,7 @@ assert numbers.loc["ls:eps=0.5", ("believed", "cosine")] < 0
 assert numbers.loc["proselflc:T=0.2,detach=True", ("contradicted", "cosine")] < 0
 
 # %%
-committed = shelf == "reference" and profile == "quick" and not (noise or dataset or seeds or epochs)
+committed = disguise == "reference" and profile == "quick" and not (noise or dataset or seeds or epochs)
 if committed:
     assert drift.iloc[0, 0] < 0.02 * drift.iloc[0, 1:].min()
     finals = rows[rows["epoch"] == config.epochs].pivot(index="arm", columns="seed", values="p_wrong")

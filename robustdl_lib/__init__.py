@@ -13,7 +13,7 @@ from robustdl_lib.data import noise
 from robustdl_lib.methods import losses, objective, targets, weights
 from robustdl_lib.report import summary
 from robustdl_lib.runs import store, sweeps
-from robustdl_lib.theory import gradients, symbols
+from robustdl_lib.theory import gradients
 from robustdl_lib.training import metrics, models, train
 
 __all__ = [
@@ -39,9 +39,11 @@ __all__ = [
     "weights",
 ]
 
+LAZY = {"plots": "robustdl_lib.plots", "symbols": "robustdl_lib.theory.symbols"}
+
 
 def __getattr__(name: str) -> ModuleType:
-    """Import ``plots`` when it is first used: drawing needs more than training does."""
-    if name == "plots":
-        return import_module(f"{__name__}.plots")
+    """Import ``plots`` and ``symbols`` when they are first used: matplotlib and sympy take long to import."""
+    if name in LAZY:
+        return import_module(LAZY[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -193,6 +193,7 @@ class Registry(Mapping[str, Callable[..., Any]]):
         self.context = context
         self._entries: dict[str, Entry] = {}
         self._state = "empty"
+        self._parsed: dict[str, tuple[Any, Any]] = {}
         self.adapt: Callable[[Entry], Callable[..., Any]] | None = None
         """What a table does to each function that is entered, such as to check what it is called with."""
 
@@ -286,6 +287,13 @@ class Registry(Mapping[str, Callable[..., Any]]):
         """
         if not isinstance(spec, str) or not spec.strip():
             raise SpecError(f"a {self.kind} is written as 'name' or 'name:knob=value', found {spec!r}")
+        entry, known = self._parsed.get(spec, (None, None))
+        if known is None or self.entries.get(entry.name) is not entry:  # another function may have the name by now
+            known = self._read(spec)
+            self._parsed[spec] = (known.entry, known)
+        return known
+
+    def _read(self, spec: str) -> Spec:
         name, colon, text = spec.strip().partition(":")
         entry = self.entry(name.strip())
         if colon and not text.strip():

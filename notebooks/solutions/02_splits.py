@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from robustdl_lib import data
-from robustdl_lib.data import splits
+from robustdl_lib.data import near_duplicates, splits
 from robustdl_lib.studies import exercises
 from robustdl_lib.studies.splits import planted
 
@@ -34,8 +34,8 @@ ended, usual, small = trained.ended, trained.usual, trained.small
 
 # %%
 copies = planted(0.4, 0)
-described = splits.features(copies.images)
-origin = np.concatenate([np.arange(400), splits.nearest(described[400:], described[:400])[0]])
+described = near_duplicates.features(copies.images)
+origin = np.concatenate([np.arange(400), near_duplicates.nearest(described[400:], described[:400])[0]])
 crossing = {}
 for distance in (0.2, 0.3):
     spec = f"clustered:distance={distance}"
@@ -51,14 +51,14 @@ assert crossing[0.3] == 0
 #
 # > take the nearer of an image and its mirrored self
 #
-# The distance to the mirrored self is that of `splits.features(images[..., ::-1])`. On the digits, which are never mirrored, it says
+# The distance to the mirrored self is that of `near_duplicates.features(images[..., ::-1])`. On the digits, which are never mirrored, it says
 # which classes are mirror images of each other; in the same way `data.load_source("cifar10").images` finds photographs that were printed
 # the other way round, and symmetric things such as aeroplanes seen from the front.
 
 # %%
 digits = data.load_source("digits")
-forward, mirrored = splits.features(digits.images), splits.features(digits.images[..., ::-1])
-pairs, _ = splits.near_duplicates(forward, mirrored, distance=0.45)
+forward, mirrored = near_duplicates.features(digits.images), near_duplicates.features(digits.images[..., ::-1])
+pairs, _ = near_duplicates.near_duplicates(forward, mirrored, distance=0.45)
 new = pairs[(pairs[:, 0] != pairs[:, 1])]
 plain_distance = np.linalg.norm(forward[new[:, 0]] - forward[new[:, 1]], axis=1)
 kinds = pd.DataFrame(np.sort(digits.labels[new[plain_distance > 0.45]], axis=1), columns=["one", "other"])
@@ -82,7 +82,7 @@ for spec in ("random", "stretch"):
     scores = []
     for seed in range(draws):
         train, test = splits.cut(spec, everything, digits.labels, 360, seed)
-        nearest = train[splits.nearest(forward[test], forward[train])[0]]
+        nearest = train[near_duplicates.nearest(forward[test], forward[train])[0]]
         scores.append(100 * (digits.labels[nearest] == digits.labels[test]).mean())
     spread[spec] = [np.mean(scores), np.std(scores, ddof=1), min(scores)]
 stretched = pd.DataFrame(spread, index=["mean", "sd", "lowest"]).T
@@ -115,10 +115,10 @@ survives.assign(mean=survives.mean(axis=1)).round(1)
 # of real data are is usually worth knowing before anything is trained: series of one scene, or images without content.
 
 # %%
-links = splits.linkage(forward, 0.4)
+links = near_duplicates.linkage(forward, 0.4)
 largest = {}
 for distance in (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4):
-    sizes = np.bincount(splits.clusters(forward, distance))
+    sizes = np.bincount(near_duplicates.clusters(forward, distance))
     largest[distance] = [int((sizes == 2).sum()), int((sizes > 2).sum()), int(sizes.max())]
 first = min(distance for distance, (_, more, _) in largest.items() if more)
 print(f"the first clusters of more than two digits appear by {first}")

@@ -23,7 +23,7 @@ from robustdl_lib.audit import page as audit_page
 from robustdl_lib.audit import suspects
 from robustdl_lib.audit.page import AMBIGUOUS, FLAGS, OUTLIER, TWIN, WRONG, flags_of
 from robustdl_lib.config import ConfigError, RunConfig
-from robustdl_lib.data import splits
+from robustdl_lib.data import near_duplicates
 from robustdl_lib.data.raw import Source
 from robustdl_lib.files import record, write_all
 from robustdl_lib.registry import DATASETS, METHODS, NOISES
@@ -189,7 +189,7 @@ def _flags(
 ) -> tuple[dict[str, NDArray[np.bool_]], dict[int, int]]:
     first, second = np.sort(probs, axis=1)[:, :-3:-1].T
     pair = first + second >= PAIR
-    described = splits.features(pixels)
+    described = near_duplicates.features(pixels)
     twins = _twins(described)
     flagged = {
         WRONG: suspects.contradicted(labels, watched.mean) & suspects.contradicted(labels, probs),
@@ -202,7 +202,7 @@ def _flags(
 
 def _twins(described: NDArray[np.float32]) -> dict[int, int]:
     """Return the nearest near-duplicate of each example that has one, the first of equals."""
-    pairs, apart = splits.near_duplicates(described, distance=TWIN_DISTANCE)
+    pairs, apart = near_duplicates.near_duplicates(described, distance=TWIN_DISTANCE)
     both = np.concatenate([pairs, pairs[:, ::-1]])
     order = np.lexsort((both[:, 1], np.concatenate([apart, apart]), both[:, 0]))
     return {int(i): int(j) for i, j in both[order][::-1]}

@@ -38,7 +38,7 @@ Task = tuple[Path, Path, Mapping[str, str]]
 @click.option("--quiet", is_flag=True, help="Print only where figures and notebooks are.")
 @click.pass_context
 def reproduce_command(
-    context: click.Context, jobs: int | None, engine: str, address: str, disguise: bool, quiet: bool, **options: str
+    context: click.Context, /, jobs: int | None, engine: str, address: str, disguise: bool, quiet: bool, **options: str
 ) -> None:
     """Train missing runs, draw every figure, compare with the reference, run the notebooks: what make figures does.
 
@@ -70,7 +70,7 @@ def tasks(setting: sweeps.Setting, options: dict[str, str], *, disguise: bool) -
 
     Without ``disguise`` its notebook has no settings: it shows the committed rows.
     """
-    settings = {**options, "shelf": "runs", "budget": options["epochs"]}
+    settings = {**options, "shelf": "runs", "disguise": "runs", "budget": options["epochs"]}
     for source in sorted((paths.ROOT / "notebooks").glob("[0-9]*.py")):
         asked = disguise and source.stem == OF_DISGUISE
         if setting.profile == "small" and source.stem not in OF_FIGURES and not asked:

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pooch
 from tqdm import tqdm
 
 from robustdl_lib import files
@@ -192,6 +191,8 @@ class _Reader:
 
     def _stream(self, bar: Any, hook: Any) -> Any:
         """Build pooch's own downloader; no server may compress on the way what is compressed already."""
+        import pooch
+
         return pooch.HTTPDownloader(
             progressbar=bar,
             chunk_size=CHUNK,
@@ -219,6 +220,8 @@ class _Reader:
 
 
 def _fetch_one(final: Path, md5: str, url: str, timeout: float, limit: float) -> Path:
+    import pooch
+
     with _part(final) as part, _quiet():
         reader = _Reader(final.name, md5, timeout, limit)
         whole = pooch.retrieve(url, f"md5:{md5}", final.name, part, downloader=reader)
@@ -279,6 +282,8 @@ def _part(final: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep pooch's log off the screen: what matters is said here."""
+    import pooch
+
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel("ERROR")

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 from torch import Tensor
-from torch.nn.functional import pad as pad_images
 
 from robustdl_lib.config import ConfigError, RunConfig
-from robustdl_lib.data import splits
+from robustdl_lib.data import near_duplicates, splits
 from robustdl_lib.data.noise import NoisyLabels, cifar_n, corrupt, corrupted_images, describe
 from robustdl_lib.data.raw import Normal, Source, sha256
 from robustdl_lib.registry import DATASETS, NOISES, Spec
@@ -172,40 +170,6 @@ def training_rows(
     return _some(train, source.labels, cfg.examples, cfg.split_seed), _some(val, source.labels, fewer, cfg.split_seed)
 
 
-def draw_crops(
-    count: int, generator: torch.Generator, *, pad: int, flip: bool, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Draw a place for each of ``count`` crops, [count, 2] in 0 to 2 pad, and whether it is mirrored, [count]."""
-    offsets = torch.randint(0, 2 * pad + 1, (2, count), generator=generator, device=device).T
-    if not flip:
-        return offsets, torch.zeros(count, dtype=torch.bool, device=device)
-    return offsets, torch.rand(count, generator=generator, device=device) < 0.5
-
-
-def crop(images: Tensor, offsets: Tensor, mirrored: Tensor, *, pad: int) -> Tensor:
-    """Return each image cut at its own place from its padded self, and mirrored where asked.
-
-    images [N, channels, H, W], offsets [N, 2], mirrored [N] -> the same shape, channels-last. Padded pixels are 0,
-    the mean of normalised images.
-    """
-    height, width = images.shape[2:]
-    rows = offsets[:, :1] + torch.arange(height, device=images.device)
-    columns = offsets[:, 1:] + torch.arange(width, device=images.device)
-    columns = torch.where(mirrored.unsqueeze(1), columns.flip(1), columns)
-    channels_last = pad_images(images, (pad, pad, pad, pad)).permute(0, 2, 3, 1)
-    which = torch.arange(len(images), device=images.device)[:, None, None]
-    return channels_last[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-
-
-def augment(images: Tensor, generator: torch.Generator, *, pad: int, flip: bool) -> Tensor:
-    """Crop each image at its own random place after padding, and mirror half of them if ``flip``.
-
-    images [N, channels, H, W] -> the same shape, drawn on the images' device by ``generator``.
-    """
-    offsets, mirrored = draw_crops(len(images), generator, pad=pad, flip=flip, device=images.device)
-    return crop(images, offsets, mirrored, pad=pad)
-
-
 def _corrupted(cfg: RunConfig, source: Source, pool: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NoisyLabels]:
     """Return the images and the draw of the pool's labels; in a copy the images too where noise changes them."""
     noise, facts = NOISES.parse(cfg.noise), DATASETS.parse(cfg.dataset).entry.facts
@@ -245,12 +209,14 @@ def _cut(
         source.labels[rows],
         size,
         cfg.split_seed,
-        features=lambda: splits.features(source.images[rows]),
+        features=lambda: near_duplicates.features(source.images[rows]),
     )
 
 
 def _some(rows: NDArray[np.int64], labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
     """Return ``count`` of the rows, stratified by their labels."""
+    from sklearn.model_selection import train_test_split
+
     if count == len(rows):
         return rows
     chosen, _ = train_test_split(rows, train_size=count, random_state=seed, stratify=labels[rows])
@@ -277,9 +243,6 @@ def _split(pixels: Tensor, rows: Tensor, tensors: list[Tensor], normal: Normal) 
 __all__ = [
     "Data",
     "Split",
-    "augment",
-    "crop",
-    "draw_crops",
     "held_out",
     "load",
     "load_source",

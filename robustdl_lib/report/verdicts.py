@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from scipy.stats import t as student
 
 HOLDS, FAILS, UNSURE, LONE = "holds", "does not hold", "within the spread", "one seed"
 INSIDE, OUTSIDE = "within tolerance", "outside tolerance"
@@ -26,7 +25,7 @@ def half_width(values: Sequence[float]) -> float:
     """
     if len(values) < 2:
         return math.nan
-    return float(student.ppf(LEVEL, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
+    return float(_student(LEVEL, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
 
 
 def of_claim(values: Sequence[float], least: float = 0.0) -> str:
@@ -72,7 +71,7 @@ def between(std: float, seeds: int, other_std: float, other_seeds: int) -> float
         return math.nan
     squares = sum((n - 1) * s * s for n, s in ((seeds, std), (other_seeds, other_std)) if n > 1)
     width = math.sqrt(squares / freedom * (1 / seeds + 1 / other_seeds))
-    return float(student.ppf((1 + LEVEL) / 2, freedom) * width)
+    return float(_student((1 + LEVEL) / 2, freedom) * width)
 
 
 def of_published(values: Sequence[float], scale: float = 1.0) -> float:
@@ -103,3 +102,10 @@ def counted(found: Iterable[str]) -> str:
 def said(verdict: str, count: int) -> str:
     """Return a verdict as it follows a number: 1 holds, 2 hold."""
     return {HOLDS: "hold", FAILS: "do not hold"}.get(verdict, verdict) if count != 1 else verdict
+
+
+def _student(level: float, freedom: int) -> float:
+    """Return the quantile of Student's t distribution."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, level))

@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 
 from robustdl_lib import data
 from robustdl_lib.config import RunConfig
-from robustdl_lib.data import splits
+from robustdl_lib.data import near_duplicates
 from robustdl_lib.data.noise import corrupt
 from robustdl_lib.data.raw import Source, statistics
 from robustdl_lib.parallel import spread
@@ -143,9 +143,9 @@ def _scores(name: str, wrong: float, split: str, seed: int, epochs: int) -> list
     cfg = RunConfig(**RUN, epochs=epochs, split=split, split_seed=seed, seed=seed)
     drawn = data.load(cfg, source)
     train, test = drawn.train.rows.numpy(), drawn.test.rows.numpy()
-    described = splits.features(source.images)
+    described = near_duplicates.features(source.images)
     limit = SPLITS.parse(split).values.get("distance", DISTANCE if name in PLANTED else FURTHER)
-    which, apart = splits.nearest(described[test], described[train])
+    which, apart = near_duplicates.nearest(described[test], described[train])
     trained = fit(cfg, drawn)
     said = predict(cfg, trained.model, drawn.test.images).argmax(dim=1).numpy()
     answers = {"1-NN": source.labels[train][which], cfg.model: said}
@@ -180,14 +180,14 @@ def _crossings() -> Iterator[tuple[str, Source, NDArray[np.float32], Near]]:
     """Yield CIFAR-10 and CIFAR-100, described, with the training image nearest to each test image, and how far."""
     for name in ("cifar10", "cifar100"):
         source = data.load_source(name)
-        described = splits.features(source.images)
-        yield name, source, described, splits.nearest(described[source.test], described[source.pool])
+        described = near_duplicates.features(source.images)
+        yield name, source, described, near_duplicates.nearest(described[source.test], described[source.pool])
 
 
 def _border(name: str, source: Source, described: NDArray[np.float32], nearest: Near) -> pd.DataFrame:
     which, apart = nearest
     right = source.labels[source.pool][which] == source.labels[source.test]
-    _, pairs = splits.near_duplicates(described[source.test], described[source.pool], distance=LADDER[-1])
+    _, pairs = near_duplicates.near_duplicates(described[source.test], described[source.pool], distance=LADDER[-1])
     rows = []
     for distance in LADDER:
         near = apart <= distance

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,12 +182,12 @@ def test_a_copy_in_another_class_is_a_near_duplicate_with_its_label(tmp_path: Pa
 )
 def test_flags_by_hand(digits: Any, probs: list[float], flags: str) -> None:
     two = np.array([0, 1])
-    few = audit.data.replace(
+    few = replace(
         digits,
         train=cross_validation.relabel(cross_validation.take(digits.train, two), np.array([0, 1])),
         num_classes=4,
     )
-    few = audit.data.replace(few, classes=("a", "b", "c", "d"))
+    few = replace(few, classes=("a", "b", "c", "d"))
     said = np.array([probs, [0.0, 1.0, 0.0, 0.0]])
     watched = cross_validation.Watched(suspects.given(said, np.array([0, 1]))[None], said)
     table = audit.examine(few, ["x", "y"], said, watched).set_index("file")
@@ -196,7 +197,7 @@ def test_flags_by_hand(digits: Any, probs: list[float], flags: str) -> None:
 
 def test_the_networks_must_agree_before_a_label_is_called_wrong(digits: Any) -> None:
     few = cross_validation.relabel(cross_validation.take(digits.train, np.array([0, 1])), np.array([0, 1]))
-    few = audit.data.replace(digits, train=few, num_classes=2, classes=("a", "b"))
+    few = replace(digits, train=few, num_classes=2, classes=("a", "b"))
     over_time = np.array([[0.3, 0.7], [0.3, 0.7]])
     watched = cross_validation.Watched(np.array([[0.3, 0.7]]), over_time)
     table = audit.examine(few, ["x", "y"], np.array([[0.9, 0.1], [0.1, 0.9]]), watched)
@@ -319,5 +320,5 @@ def test_evil_names_of_folders_do_no_harm(tmp_path: Path, oracle: Any) -> None:
     page = (found.folder / "audit.html").read_text()
     assert "<script>alert(1)" not in page
     assert "<img src=x" not in page
-    assert "{{cards}}&#x27;&quot;&lt;img src=x&gt;.png" in page
+    assert "{{cards}}&#39;&#34;&lt;img src=x&gt;.png" in page
     assert "<script>alert(1)<" in set(found.table["given"])

@@ -48,7 +48,7 @@ def test_names_from_the_data_are_escaped_everywhere() -> None:
     page = html()
     assert EVIL not in page
     assert page.count("<script>") == 1
-    assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;" in page
+    assert "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;" in page
     assert "Precision &amp; recall." in page
     assert "{{" not in page
 

@@ -201,6 +201,7 @@ def test_a_pipe_that_nobody_reads_ends_the_command_quietly():
     assert process.wait(120) == 141
 
 
+@pytest.mark.slow
 def test_an_interrupt_in_training_ends_with_130_and_what_was_finished_is_kept():
     process = start("train", "--profile", "smoke", "--epochs", "400", stdout=subprocess.PIPE)
     assert process.stdout.readline().startswith("epoch   1")

@@ -168,6 +168,7 @@ def test_building_twice_gives_the_same_bytes(small):
     assert notebooks.build(small).read_bytes() == first
 
 
+@pytest.mark.slow
 def test_a_changed_number_fails_nbval(small):
     built = notebooks.build(small)
     command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-p", "no:cacheprovider", "-q"]

@@ -25,7 +25,7 @@ def test_only_what_stands_between_marks_is_changed(tmp_path: Path) -> None:
     page.write_text("before\n<!-- headline: begin -->\nold\n<!-- headline: end -->\nafter\n")
     assert readme_tables.write(page) == ["headline"]
     text = page.read_text()
-    assert text.startswith("before\n<!-- headline: begin -->\n\n| noise |")
+    assert text.startswith("before\n<!-- headline: begin -->\n\n| noise ")
     assert text.endswith("<!-- headline: end -->\nafter\n")
     assert "old" not in text
 

@@ -86,7 +86,7 @@ def test_notebook_08_reads_the_committed_rows_unless_its_runs_are_asked_for(
     executed.clear()
     (course / "results" / "notebooks" / "smoke_cce" / "08_direction_and_magnitude.ipynb").unlink()
     run(*WORDS, "--quiet", "--disguise")
-    assert dict(executed)["08_direction_and_magnitude"]["shelf"] == "runs"
+    assert dict(executed)["08_direction_and_magnitude"]["disguise"] == "runs"
     assert len(list((course / "results" / "runs" / "smoke_disguise").glob("*/history.csv"))) == 9
 
 

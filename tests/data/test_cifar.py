@@ -323,6 +323,7 @@ print(peak() - before, min(seconds), max(busy))
 
 @REAL
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="no /proc, which says how much memory was taken")
+@pytest.mark.slow
 def test_real_data_load_in_three_seconds_and_600_megabytes() -> None:
     said = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True, timeout=300)
     megabytes, seconds, busy = map(float, said.stdout.split())

@@ -31,20 +31,21 @@ def refuse(value: int) -> None:
     raise ValueError(f"{value} is refused")
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_results_come_in_the_order_of_the_calls(jobs: int) -> None:
     found = list(spread(double, [(value,) for value in range(6)], jobs))
     assert [value for value, _, _ in found] == [0, 2, 4, 6, 8, 10]
     assert {pid == os.getpid() for _, pid, _ in found} == {jobs == 1}
 
 
+@pytest.mark.slow
 def test_unordered_results_are_the_same_ones() -> None:
     assert sorted(value for value, _, _ in spread(double, [(value,) for value in range(6)], 2, ordered=False)) == [
         *range(0, 12, 2)
     ]
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_task_has_its_threads_and_this_process_keeps_its_own(jobs: int) -> None:
     before = torch.get_num_threads()
     assert {threads for _, _, threads in spread(double, [(1,), (2,)], jobs, threads=3)} == {3}
@@ -68,18 +69,20 @@ def test_threads_are_given_back_even_after_an_error() -> None:
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.slow
 def test_large_arrays_are_one_map_that_nobody_changes() -> None:
     array = np.zeros(2**20, dtype=np.int64)
     assert list(spread(mapped, [(array,), (array,)], 2)) == [True, True]
     assert not array.any()
 
 
+@pytest.mark.slow
 def test_what_was_registered_here_is_known_there() -> None:
     METHODS.register("here", label="Here", source="a test", role="loss")(lambda logits, target: logits[:, 0])
     assert list(spread(known, [("here",), ("cce",)], 2)) == [True, True]
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_a_task_raises_is_raised(jobs: int) -> None:
     with pytest.raises(ValueError, match="2 is refused"):
         list(spread(refuse, [(2,)] * 2, jobs))

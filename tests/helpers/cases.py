@@ -30,9 +30,9 @@ SPECS = [*METHODS, *GRID, *SHARES, *DETACHED, *MORE]
 """Every registered method at its defaults, and more settings of those that ship with the library."""
 
 
-def fact(spec: str, word: str) -> Any:
-    """Return what the registry says under ``word`` of a spec's method, or None."""
-    return getattr(METHODS.parse(spec).entry.facts, word)
+def fact(spec: str, name: str) -> Any:
+    """Return a fact of a spec's method, such as its role."""
+    return getattr(METHODS.parse(spec).entry.facts, name)
 
 
 def specs_of(*roles: str, among: list[str] = SPECS) -> list[str]:
@@ -41,22 +41,22 @@ def specs_of(*roles: str, among: list[str] = SPECS) -> list[str]:
 
 
 IN_P_ALONE = [spec for spec in SPECS if fact(spec, "formula")]
-"""Losses and weightings that say that they are functions of p_y alone."""
+"""Losses and weightings with a formula: functions of p_y only."""
 ALONE = [spec for spec in SPECS if not fact(spec, "knows_batch")]
-"""What an example is taught by these does not depend on the others of its batch."""
+"""Methods whose loss of an example does not depend on the other examples of its batch."""
 
 
 def recalled_for(spec: str, logits: torch.Tensor, seed: int = 0) -> torch.Tensor | None:
-    """Return what the memory of ``spec`` could say of these examples: random, the same for the same seed."""
+    """Return random values of the kind that the memory of ``spec`` recalls for these examples; None without memory."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(logits.shape, generator=generator, dtype=torch.float64).to(logits.dtype)
-    words = {
+    recalled = {
         "elr": 0.9 * torch.softmax(noise, 1),
         "joint": torch.softmax(noise, 1),
         "kd": 3 * noise,
         "adaptive": torch.tensor(0.7, dtype=logits.dtype),
     }
-    return words.get(METHODS.parse(spec).name)
+    return recalled.get(METHODS.parse(spec).name)
 
 
 def smoke(**changes: object) -> RunConfig:
@@ -65,22 +65,22 @@ def smoke(**changes: object) -> RunConfig:
 
 
 def noise_spec(name: str, rate: float = 0.4) -> str:
-    """Return a spec of a registered noise, with its rate where it takes one."""
+    """Return a spec of a registered noise, with its rate if it has one."""
     return f"{name}:rate={rate}" if "rate" in NOISES.entry(name).knobs.model_fields else name
 
 
 def knob_ends(entry: Entry) -> list[dict[str, float]]:
-    """Return settings with one knob at an end of its declared range: the last value inside where it is open."""
-    found: list[dict[str, float]] = []
+    """Return settings with one knob at an end of its range: the last value inside if the range is open."""
+    settings: list[dict[str, float]] = []
     for name, info in entry.knobs.model_fields.items():
         for limit in info.metadata:
             ends = {"ge": 0.0, "le": 0.0, "gt": math.inf, "lt": -math.inf}
-            for word, towards in ends.items():
-                if (bound := getattr(limit, word, None)) is not None:
-                    found.append({name: math.nextafter(bound, towards) if towards else info.annotation(bound)})
+            for bound_name, towards in ends.items():
+                if (bound := getattr(limit, bound_name, None)) is not None:
+                    settings.append({name: math.nextafter(bound, towards) if towards else info.annotation(bound)})
             if getattr(limit, "allow_inf_nan", False):
-                found.append({name: -math.inf})
-    return found
+                settings.append({name: -math.inf})
+    return settings
 
 
 def random_batch(

@@ -13,52 +13,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.cases import one_sentence
+from helpers.drawn import SPECS, close, drawn, histogram_rows, run_rows
 from matplotlib.figure import Figure
 from PIL import Image
 
-from robustdl_lib import cli, losses, plots, store, summary
+from robustdl_lib import cli, losses, plots, store
 from robustdl_lib.plots import rows as frames
 from robustdl_lib.plots import style
 from robustdl_lib.registry import FIGURES, METHODS, STUDIES, SpecError
 
-EPOCHS, BINS = 4, 5
-SPECS = ("cce", "dm", "boot_soft:eps=0.5")
-MEASURED = ("test_acc", "val_acc", "clean_acc", "fit_wrong", "corrected", "p_clean", "p_wrong")
-MORE = ("entropy_clean", "entropy_wrong")
 MARKS = {"kind", "setting", "panel"}
 PREPARED = {"setting", "panel", "sure"}
-
-
-def one_run(method, noise, seed):
-    """Return the rows of a run that never was; its numbers differ by method, seed, epoch and column."""
-    rng = np.random.default_rng([*map(ord, method), seed, len(noise)])
-    rows = pd.DataFrame({"epoch": range(1, EPOCHS + 1), "progress": np.arange(1, EPOCHS + 1) / EPOCHS})
-    rows = rows.assign(run_id=f"{method}-{noise}-{seed}", noise=noise, method=method, seed=seed)
-    rows = rows.assign(dataset="digits", model="resnet8", epochs=EPOCHS, trust=0.0)
-    rows = rows.assign(**{column: rng.uniform(0.2, 0.9, EPOCHS) for column in (*MEASURED, *MORE)})
-    if "boot" in method:
-        rows["trust"] = rng.uniform(0.2, 0.8, EPOCHS)
-    return rows.assign(fit_wrong=np.nan, corrected=np.nan) if noise == "none" else rows
-
-
-def run_rows(specs=SPECS, noise="symmetric:0.4", seeds=(0, 1)):
-    runs = [one_run(spec, noise, seed) for spec in specs for seed in seeds]
-    return pd.concat([*runs, *(one_run("cce", "none", seed) for seed in seeds)], ignore_index=True)
-
-
-def histogram_rows(specs=SPECS, seeds=(0, 1)):
-    index = pd.MultiIndex.from_product(
-        [range(1, EPOCHS + 1), ["clean", "wrong"], (np.arange(BINS) + 0.5) / BINS], names=["epoch", "subset", "p"]
-    )
-    empty = pd.DataFrame(index=index).reset_index()
-    counts = np.random.default_rng(0).integers(0, 50, (len(specs), len(seeds), len(empty)))
-    runs = [
-        empty.assign(count=counts[i, j], run_id=f"{spec}-{seed}", method=spec)
-        for i, spec in enumerate(specs)
-        for j, seed in enumerate(seeds)
-    ]
-    clean = empty.assign(count=empty["subset"].eq("clean") * 7, run_id="clean", method="cce")
-    return pd.concat([*runs, clean], ignore_index=True)
 
 
 def few_targets(**how):
@@ -82,18 +47,6 @@ def cached_rows(name):
 def rows_for(name):
     """Return a copy of small rows that the figure can draw."""
     return cached_rows(name).copy()
-
-
-def drawn(figure, gid):
-    """Return the data of the only line with this gid in each panel that has one."""
-    lines = [line for ax in figure.axes for line in ax.lines if line.get_gid() == gid]
-    assert lines, f"{gid} is not drawn"
-    return lines
-
-
-def close(line, x, y):
-    np.testing.assert_allclose(np.asarray(line.get_xdata(), float), x, rtol=1e-9)
-    np.testing.assert_allclose(np.asarray(line.get_ydata(), float), y, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", list(FIGURES))
@@ -189,79 +142,6 @@ def test_a_grid_of_one_method_has_a_panel_for_each_value_of_its_last_knob():
     specs = ["cce", *(f"dm:beta={beta},lam={lam}" for lam in (0, 1) for beta in (2, 4))]
     assert list(frames.emphasis_panels(specs)) == ["", "DM, lam = 0", "DM, lam = 1"]
     assert list(frames.emphasis_panels(frames.emphasis_rows()["method"].unique())) == [""]
-
-
-@pytest.mark.parametrize(
-    ("name", "columns", "scale"),
-    [
-        ("learning_curves", ["test_acc"], 100),
-        ("fitting", ["clean_acc", "fit_wrong", "corrected"], 100),
-        ("p_y_dynamics", ["p_clean", "p_wrong"], 1),
-        ("entropy", ["entropy_clean", "entropy_wrong"], 1),
-    ],
-)
-def test_lines_are_means_over_seeds_of_the_noisy_runs(name, columns, scale):
-    rows = run_rows()
-    figure = FIGURES[name](rows)
-    noisy = rows[rows["noise"] != "none"]
-    for spec in SPECS:
-        means = noisy[noisy["method"] == spec].groupby("epoch")[columns].mean()
-        for column in columns:
-            close(drawn(figure, f"{spec}/{column}")[0], means.index, scale * means[column])
-
-
-def test_learning_curves_show_the_clean_reference_the_best_and_the_last_epoch():
-    rows = run_rows()
-    figure = FIGURES["learning_curves"](rows)
-    clean = rows[rows["noise"] == "none"].groupby("epoch")["test_acc"].mean()
-    references = drawn(figure, "clean/test_acc")
-    assert len(references) == len(SPECS)
-    close(references[0], clean.index, 100 * clean)
-    mean = 100 * rows[(rows["noise"] != "none") & (rows["method"] == "cce")].groupby("epoch")["test_acc"].mean()
-    words = [text.get_text() for text in figure.axes[0].texts]
-    assert words == [f"{mean.max():.0f} $\\rightarrow$ {mean.iloc[-1]:.0f}"]
-
-
-def test_headline_shows_what_the_summary_says():
-    rows = run_rows()
-    figure = FIGURES["headline"](rows)
-    table = summary.headline(rows)
-    noisy = table[table["noise"] != "none"].set_index("method")
-    for spec in SPECS:
-        assert drawn(figure, f"{spec}/last")[0].get_xdata()[0] == pytest.approx(noisy.loc[spec, "last_mean"])
-        assert drawn(figure, f"{spec}/best")[0].get_xdata()[0] == pytest.approx(noisy.loc[spec, "oracle_mean"])
-        assert len(drawn(figure, f"{spec}/seeds")[0].get_xdata()) == 2
-    clean = table.loc[table["noise"] == "none", "last_mean"].item()
-    assert drawn(figure, "clean/last")[0].get_xdata()[0] == pytest.approx(clean)
-    shown = [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    assert shown == [style.labels([spec])[spec] for spec in noisy.sort_values("last_mean").index]
-
-
-def test_histograms_are_the_last_epochs_mean_without_the_clean_runs():
-    rows = histogram_rows()
-    figure = FIGURES["p_y_histograms"](rows)
-    last = rows[(rows["epoch"] == EPOCHS) & (rows["run_id"] != "clean")]
-    shown = {patch.get_gid(): patch for ax in figure.axes for patch in ax.patches if patch.get_gid()}
-    for spec in SPECS:
-        for subset in ("clean", "wrong"):
-            part = last[(last["method"] == spec) & (last["subset"] == subset)]
-            values, edges, _ = shown[f"{spec}/{subset}"].get_data()
-            np.testing.assert_allclose(values, part.groupby("p")["count"].sum() / 2)
-            np.testing.assert_allclose(edges, np.linspace(0, 1, BINS + 1))
-
-
-def test_trust_shows_the_formulas_and_the_measured_average():
-    rows = run_rows()
-    figure = FIGURES["trust"](rows)
-    x = np.asarray(drawn(figure, "time/B = 10")[0].get_xdata(), float)
-    close(drawn(figure, "time/B = 10")[0], x, 1 / (1 + np.exp(-10 * (x - 0.5))))
-    line = drawn(figure, "confidence/C = 2")[0]
-    inside = np.asarray(line.get_xdata(), float)[1:-1]
-    expected = 1 + (inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside))
-    np.testing.assert_allclose(np.asarray(line.get_ydata(), float)[1:-1], expected, atol=1e-9)
-    mean = rows[rows["method"] == "boot_soft:eps=0.5"].groupby("progress")["trust"].mean()
-    close(drawn(figure, "measured/boot_soft:eps=0.5")[0], mean.index, mean)
-    assert not [line for line in figure.axes[2].lines if line.get_gid() == "measured/cce"]
 
 
 def test_targets_are_those_of_the_methods():

@@ -27,7 +27,7 @@ ARXIV = re.compile(r"arxiv(?:\.org/abs/| )(\d{4}\.\d{5})", re.IGNORECASE)
         ("docs/explorer.html", "explorer.md"),
         ("docs/METHODS.md", "docs/METHODS.md"),
         ("notebooks", "tutorial.md"),
-        ("robustdl_lib/methods/losses.py", "reference/losses.rst"),
+        ("robustdl_lib/methods/losses.py", "reference/methods.losses.rst"),
         ("results/reference", "rows.md"),
         ("results/reference/quick_relatives", "rows.md#quick_relatives"),
         ("results/reference/report/quick/report.html", "report.md"),

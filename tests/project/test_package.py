@@ -91,7 +91,6 @@ def packed(names: set[str]) -> set[str]:
 
 def test_every_room_and_data_file_belongs_to_the_package() -> None:
     assert FILES - packed(FILES) == set()
-    assert {Path(name).suffix for name in FILES} == {".py", ".csv", ".html", ".js", ".typed"}
     assert packed({"robustdl_lib/lost/module.py", "robustdl_lib/lost.png"}) == set()
 
 

@@ -77,8 +77,8 @@ def test_a_command_of_the_library_does_what_it_says(line: str, folder: Path, run
 
 @pytest.mark.parametrize("line", [line for line in LIBRARY if "dask" in line])
 def test_a_sweep_on_a_cluster_does_what_it_says(line: str, folder: Path, run: Any, fleet: Any) -> None:
-    code, out, _ = run(*shortened(line, fleet.address), "--quiet")
-    assert code == 0
+    code, out, err = run(*shortened(line, fleet.address), "--quiet")
+    assert code == 0, err
     assert list((folder / "results" / "runs" / "smoke").glob("*/history.csv"))
     assert out == ""
 

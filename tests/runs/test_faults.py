@@ -26,6 +26,7 @@ from robustdl_lib import cli, losses, paths, store, sweeps
 from robustdl_lib.methods.stateful import Beginning
 from robustdl_lib.registry import METHODS, SWEEPS
 
+pytestmark = pytest.mark.slow
 FRESH = multiprocessing.get_context("forkserver")
 """Starts processes that have imported the library and done nothing else: each would take seconds to import it."""
 FRESH.set_forkserver_preload(["robustdl_lib.runs.sweeps"])

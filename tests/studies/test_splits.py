@@ -9,7 +9,7 @@ from helpers.cases import one_sentence
 from PIL import Image
 
 from robustdl_lib import data, paths, plots
-from robustdl_lib.data import splits
+from robustdl_lib.data import near_duplicates, splits
 from robustdl_lib.data.raw import Source
 from robustdl_lib.registry import FIGURES
 from robustdl_lib.runs import studies
@@ -54,13 +54,13 @@ def test_copies_are_near_their_original_and_share_its_label():
     true = np.array([originals[image.tobytes()] for image in source.images[:400]])
     wrong = (source.labels[:400] != true).mean()
     assert abs(wrong - 0.4) < 3 * np.sqrt(0.24 / 400)
-    described = splits.features(source.images)
-    which, apart = splits.nearest(described[400:], described[:400])
+    described = near_duplicates.features(source.images)
+    which, apart = near_duplicates.nearest(described[400:], described[:400])
     assert (source.labels[400:] == source.labels[which]).all()
     assert apart.max() < split_studies.DISTANCE
     assert apart.min() > 0, "a copy is changed, if slightly"
     assert sorted(np.bincount(which, minlength=400)) == [0] * 200 + [4] * 200
-    groups = splits.clusters(described, split_studies.DISTANCE)
+    groups = near_duplicates.clusters(described, split_studies.DISTANCE)
     assert (groups[400:] == groups[which]).all()
     assert source.images.max() <= 16
 
@@ -108,7 +108,7 @@ def test_the_border_is_counted_by_distance_and_class(cifar):
     assert near[["pairs", "same", "other"]].tolist() == [3, 2, 1]
     assert near["share"] == pytest.approx(3 / 5)
     assert near["near_acc"] == pytest.approx(2 / 3)
-    which, _ = splits.nearest(*np.split(splits.features(stand_in().images), [8])[::-1])
+    which, _ = near_duplicates.nearest(*np.split(near_duplicates.features(stand_in().images), [8])[::-1])
     right = stand_in().labels[:8][which] == stand_in().labels[8:]
     assert near["far_acc"] == pytest.approx(right[3:].mean())
     assert (first["all_acc"] == right.mean()).all()
@@ -172,6 +172,6 @@ def test_the_committed_pairs_are_that_near_in_the_real_images(name):
     rows = rows[rows["data"] == name]
     source = data.load_source(name)
     sides = ((source.test, rows["test_index"]), (source.pool, rows["train_index"]))
-    test, train = (splits.features(source.images[part[index]]).astype(float) for part, index in sides)
+    test, train = (near_duplicates.features(source.images[part[index]]).astype(float) for part, index in sides)
     np.testing.assert_allclose(np.linalg.norm(test - train, axis=1), rows["distance"], atol=1e-5)
     assert (np.array(source.classes)[source.labels[source.test[rows["test_index"]]]] == rows["test_class"]).all()

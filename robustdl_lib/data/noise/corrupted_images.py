@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from robustdl_lib.data.noise import MISSING, NO_CLASS
+from robustdl_lib.data.noise.labels import MISSING, NO_CLASS
 from robustdl_lib.data.raw import Source
 from robustdl_lib.registry import DATASETS, NOISES, Spec, SpecError
 

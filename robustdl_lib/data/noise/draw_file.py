@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robustdl_lib.data.noise import KINDS, MISSING, NoisyLabels
+from robustdl_lib.data.noise.labels import KINDS, MISSING, NoisyLabels
 from robustdl_lib.registry import NOISES
 
 LABELS = ("labels", "clean")

@@ -283,7 +283,7 @@ def test_a_registered_draw_gets_what_it_takes_and_is_checked() -> None:
     found = noise.corrupt([0, 1], "answers:turn=0", num_classes=3, seed=4, images=np.zeros((2, 1)))
     assert found.labels.tolist() == [2, -1]
     assert found.asked is None
-    assert not noise.class_conditional("answers:turn=0")
+    assert not noise.depends_on_class_only("answers:turn=0")
     for turn, words in ((1, "-1 to 2"), (2, "float64"), (3, "(1,)")):
         with pytest.raises(ValueError, match="answers") as caught:
             noise.corrupt([0, 1], f"answers:turn={turn}", num_classes=3, seed=4, images=np.zeros((2, 1)))
