@@ -16,6 +16,7 @@ import torch
 from torch.nn.functional import one_hot, softmax
 
 from robustdl_lib import losses, plots, targets
+from robustdl_lib.plots.rows import CLASSES, target_rows
 from robustdl_lib.registry import METHODS
 from robustdl_lib.theory.gradients import logit_gradient
 
@@ -48,9 +49,9 @@ by_hand = {
     "Boot-hard": (1 - eps) * q + eps * torch.tensor([[0.0, 1.0, 0.0]]),
     "ProSelfLC, t/T = 0.9": (1 - trust) * q + trust * p,
 }
-arithmetic = pd.DataFrame({name: row[0].numpy() for name, row in by_hand.items()}, index=plots.CLASSES).T
+arithmetic = pd.DataFrame({name: row[0].numpy() for name, row in by_hand.items()}, index=CLASSES).T
 arithmetic["sum"] = arithmetic.sum(axis=1)
-arithmetic["semantic class"] = [plots.CLASSES[int(targets.semantic_class(row))] for row in by_hand.values()]
+arithmetic["semantic class"] = [CLASSES[int(targets.semantic_class(row))] for row in by_hand.values()]
 arithmetic.round(3)
 
 # %% [markdown]
@@ -59,7 +60,7 @@ arithmetic.round(3)
 # horse into a deer. The library's targets, with the amounts used in the sweep:
 
 # %%
-plots.FIGURES["targets"](plots.target_rows(learner=p[0].tolist()))
+plots.FIGURES["targets"](target_rows(learner=p[0].tolist()))
 
 # %% [markdown]
 # ## What a target says: semantic class and similarity structure
@@ -81,7 +82,7 @@ sure = torch.tensor([[0.05, 0.92, 0.03], [0.12, 0.80, 0.08], [0.25, 0.60, 0.15]]
 given = q.expand(3, -1)
 named = {f"Boot-soft, eps = {e}": targets.boot_soft(given, sure.log(), eps=e) for e in (0.25, 0.5, 0.75)}
 named |= {f"ProSelfLC, t/T = {t}": targets.proselflc(given, sure.log(), progress=t, B=B) for t in (0.3, 0.6, 0.9)}
-classes = {name: [plots.CLASSES[j] for j in targets.semantic_class(row)] for name, row in named.items()}
+classes = {name: [CLASSES[j] for j in targets.semantic_class(row)] for name, row in named.items()}
 pd.DataFrame(classes, index=[f"learner: deer {float(row[1]):.2f}" for row in sure]).T
 
 # %% [markdown]

@@ -15,6 +15,7 @@ from torch.nn.functional import one_hot, softmax
 
 from robustdl_lib import plots, summary, sweeps, targets
 from robustdl_lib.plots import simplex as simplex_plots
+from robustdl_lib.plots.rows import CLASSES
 from robustdl_lib.registry import METHODS
 from robustdl_lib.theory import simplex
 from robustdl_lib.theory.gradients import logit_gradient
@@ -63,12 +64,12 @@ for spec in shown:
     row = said[METHODS.parse(spec).label] = {}
     for name, p in learners.items():
         found = simplex.target(spec, [p], late)[0]
-        row |= {(name, word): value for word, value in zip(plots.CLASSES, found.round(3), strict=True)}
+        row |= {(name, word): value for word, value in zip(CLASSES, found.round(3), strict=True)}
         meaning = simplex.meaning(spec, [p], late).iloc[0]
-        row[name, "class"] = plots.CLASSES[meaning["semantic"]]
+        row[name, "class"] = CLASSES[meaning["semantic"]]
         row[name, "others"] = "alike" if meaning["alike"] else "not alike"
 for name, p in learners.items():
-    print(f"{name}: " + ", ".join(f"{word} {value:g}" for word, value in zip(plots.CLASSES, p, strict=True)))
+    print(f"{name}: " + ", ".join(f"{word} {value:g}" for word, value in zip(CLASSES, p, strict=True)))
 pd.DataFrame(said).T
 
 # %% [markdown]

@@ -15,6 +15,7 @@ import torch
 from torch.nn.functional import one_hot, softmax
 
 from robustdl_lib import plots, summary, sweeps, targets
+from robustdl_lib.plots.rows import CLASSES
 from robustdl_lib.registry import METHODS
 from robustdl_lib.report import dynamics
 from robustdl_lib.theory import proselflc
@@ -79,7 +80,7 @@ plots.FIGURES["trust"](rows)
 p = [0.05, 0.92] + [0.03 / 8] * 8
 path = proselflc.steps(p, (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0), B=B)
 shown = path[["t", "g", "l", "trust", "target_0", "target_1", "semantic", "pull"]]
-shown = shown.assign(semantic=shown["semantic"].map(lambda j: plots.CLASSES[j] if j < 3 else "other"))
+shown = shown.assign(semantic=shown["semantic"].map(lambda j: CLASSES[j] if j < 3 else "other"))
 names = {"t": "t/T", "target_0": "target: horse", "target_1": "target: deer", "semantic": "semantic class"}
 shown.rename(columns=names).round(3).set_index("t/T")
 

@@ -1,9 +1,8 @@
 """One kind of table for everything that has a name.
 
 A loss, weighting, target, noise, data set, split, model, sweep, study or figure is one decorated function. Its
-keyword-only parameters are its *knobs*; their annotations are their ranges, checked by pydantic. A *spec*
-names an entry and sets knobs: ``"cce"``, ``"gce:q=0.7"``, ``"symmetric:0.4"`` (a value without a name goes
-to the first knob).
+keyword-only parameters are its *knobs*; their annotations are their ranges, checked by pydantic. A *spec* names an
+entry and sets knobs: ``"cce"``, ``"gce:q=0.7"``, ``"symmetric:0.4"`` (a value without a name is of the first knob).
 """
 
 import difflib
@@ -14,7 +13,7 @@ import pkgutil
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -193,9 +192,8 @@ class Registry(Mapping[str, Callable[..., Any]]):
         self.context = context
         self._entries: dict[str, Entry] = {}
         self._state = "empty"
-        self._parsed: dict[str, tuple[Any, Any]] = {}
-        self.adapt: Callable[[Entry], Callable[..., Any]] | None = None
-        """What a table does to each function that is entered, such as to check what it is called with."""
+        self._parsed: dict[str, Spec] = {}
+        self.adapt: Callable[[Entry], Callable[..., Any]] | None = None  # wraps each function that is entered
 
     @property
     def entries(self) -> dict[str, Entry]:
@@ -214,9 +212,9 @@ class Registry(Mapping[str, Callable[..., Any]]):
             for file in pkgutil.iter_modules(room.__path__, f"{self.room}."):
                 importlib.import_module(file.name)
             self._state = "filled"
-        finally:
-            if self._state != "filled":
-                self._state = "empty"
+        except BaseException:
+            self._state = "empty"
+            raise
 
     def register(self, name: str, *, label: str, source: str, **facts: Any) -> Callable[[Callable[..., Any]], Any]:
         """Return a decorator that enters a function under ``name``; raises :class:`SpecError` on a duplicate.
@@ -256,20 +254,16 @@ class Registry(Mapping[str, Callable[..., Any]]):
         )
 
     def _typed(self, name: str, given: Mapping[str, Any]) -> Any:
-        known = {fact.name: fact for fact in fields(self.facts)}
+        known = [fact.name for fact in fields(self.facts)]
         for word in given:
             if word not in known:
                 close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
                 hint = f"; did you mean {close[0]!r}?" if close else ""
                 raise SpecError(f"{self.kind} {name!r}: no fact {word!r}, the facts are: {', '.join(known)}{hint}")
-        missing = [
-            word
-            for word, fact in known.items()
-            if word not in given and fact.default is fact.default_factory is MISSING
-        ]
-        if missing:
-            raise SpecError(f"{self.kind} {name!r}: the fact {missing[0]!r} is missing")
-        return self.facts(**given)
+        try:
+            return self.facts(**given)
+        except TypeError as error:
+            raise SpecError(f"{self.kind} {name!r}: {str(error).partition('() ')[2]}") from None
 
     def entry(self, name: str) -> Entry:
         """Return the entry called ``name``; raises :class:`SpecError` with the names there are."""
@@ -287,10 +281,9 @@ class Registry(Mapping[str, Callable[..., Any]]):
         """
         if not isinstance(spec, str) or not spec.strip():
             raise SpecError(f"a {self.kind} is written as 'name' or 'name:knob=value', found {spec!r}")
-        entry, known = self._parsed.get(spec, (None, None))
-        if known is None or self.entries.get(entry.name) is not entry:  # another function may have the name by now
-            known = self._read(spec)
-            self._parsed[spec] = (known.entry, known)
+        known = self._parsed.get(spec)
+        if known is None or self.entries.get(known.name) is not known.entry:  # another has the name by now
+            known = self._parsed[spec] = self._read(spec)
         return known
 
     def _read(self, spec: str) -> Spec:
@@ -303,7 +296,7 @@ class Registry(Mapping[str, Callable[..., Any]]):
     @property
     def plural(self) -> str:
         """What the table holds, in words: methods, data sets, studies."""
-        return self.kind.removesuffix("y") + "ies" if self.kind.endswith("y") else f"{self.kind}s"
+        return "studies" if self.kind == "study" else f"{self.kind}s"
 
     def listing(self) -> str:
         """The names in use, in the order of registration."""
@@ -396,11 +389,12 @@ TABLES = (METHODS, NOISES, DATASETS, SPLITS, MODELS, SWEEPS, STUDIES, FIGURES)
 
 def additions() -> list[Entry]:
     """Return the entries that come from outside the package, to be sent to other processes."""
-    entries = [entry for table in TABLES for entry in table.entries.values()]
+    entries = [entry for table in TABLES for entry in table._entries.values()]  # registering fills no table
     return [entry for entry in entries if not (entry.function.__module__ or "").startswith("robustdl_lib.")]
 
 
 def add(entries: list[Entry]) -> None:
     """Enter ``entries`` (from :func:`additions` of another process) in their tables, where they are not yet."""
-    for table in TABLES:
-        table.entries.update({entry.name: entry for entry in entries if entry.kind == table.kind})
+    tables = {table.kind: table for table in TABLES}
+    for entry in entries:
+        tables[entry.kind].entries[entry.name] = entry

@@ -177,7 +177,10 @@ def test_every_command_and_module_has_its_place() -> None:
     page = pieces.commands()
     assert set(re.findall(r"^## (\w+)$", page, re.MULTILINE)) == set(cli.app.commands)
     modules = pieces.modules()
-    assert {path.stem for path in (ROOT / "robustdl_lib").glob("[a-z]*.py")} == set(modules)
+    package = ROOT / "robustdl_lib"
+    files = [path.relative_to(package) for path in package.rglob("*.py")]
+    names = {".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in files}
+    assert names - {"__init__", "__main__"} == set(modules)
     assert all(modules.values())
 
 

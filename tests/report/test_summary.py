@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from robustdl_lib import store, summary
-from robustdl_lib.report import tables
 from robustdl_lib.runs.store import no_rows
 
 ENDINGS = {"clean_acc": 0.9, "fit_wrong": 0.2, "corrected": 0.5, "entropy_clean": 0.3, "entropy_wrong": 0.4}
@@ -77,16 +76,6 @@ def test_runs_that_differ_in_more_than_their_seeds_are_not_averaged() -> None:
     assert table["seeds"].to_dict() == {"GCE (q = 0.5)": 1, "CCE, peak_lr 0.05": 2, "CCE, peak_lr 0.1": 1}
     assert table.loc["CCE, peak_lr 0.1", "last_mean"] == pytest.approx(60)
     assert "setting" not in table
-
-
-def test_markdown_puts_columns_of_numbers_to_the_right() -> None:
-    text = tables.markdown(pd.DataFrame({"method": ["a", "b"], "psi": ["0.5", "-"], "sd": ["unbounded", "1.2%"]}))
-    assert text.splitlines() == [
-        "| method | psi | sd |",
-        "| :-- | --: | --: |",
-        "| a | 0.5 | unbounded |",
-        "| b | - | 1.2% |",
-    ]
 
 
 def test_the_headline_is_sorted_best_last_epoch_first_within_a_noise() -> None:
