@@ -40,9 +40,9 @@ def cifar(monkeypatch):
 def few_tasks(monkeypatch):
     """Leave one planted data set with two splits and one split of the digits, in this process."""
     monkeypatch.setattr(split_studies, "cpu_count", lambda: 1)
-    monkeypatch.setattr(splits, "PLANTED", {"copies, labels drawn": 0.9})
-    monkeypatch.setattr(splits, "PLANTED_SPLITS", ("random", "clustered:distance=0.3"))
-    monkeypatch.setattr(splits, "DIGIT_SPLITS", ("stratified",))
+    monkeypatch.setattr(split_studies, "PLANTED", {"copies, labels drawn": 0.9})
+    monkeypatch.setattr(split_studies, "PLANTED_SPLITS", ("random", "clustered:distance=0.3"))
+    monkeypatch.setattr(split_studies, "DIGIT_SPLITS", ("stratified",))
 
 
 def test_copies_are_near_their_original_and_share_its_label():
