@@ -17,27 +17,28 @@ ENGINE ?=
 ADDRESS ?=
 QUIET ?=
 BUDGET ?=
-DISGUISE ?=
 RETRAIN ?=
+DISGUISE ?=
 PYTHON ?= python3
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env figures drawn papers results report executed test test-slow notebooks reference papers_reference quick_reference studies bench lab docs book lock lint clean distclean
+.PHONY: help env figures drawn papers results report test test-slow notebooks reference papers_reference quick_reference studies bench lab docs book lock lint clean distclean
 
 # A misspelt variable would be ignored in silence: NOSIE=symmetric:0.6 must not train the wrong noise.
-VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS ENGINE ADDRESS QUIET BUDGET DISGUISE RETRAIN PYTHON NAME
+VARIABLES := PROFILE NOISE METHODS DATASET SEEDS EPOCHS JOBS ENGINE ADDRESS QUIET BUDGET RETRAIN DISGUISE PYTHON
 COMMAND_LINE := $(foreach v,$(.VARIABLES),$(if $(filter command line,$(origin $(v))),$(v)))
 UNKNOWN := $(filter-out $(VARIABLES) MAKEFLAGS MAKEOVERRIDES GNUMAKEFLAGS SHELL,$(COMMAND_LINE))
 ifneq ($(strip $(UNKNOWN)),)
-$(error unknown variable $(firstword $(UNKNOWN)): there is $(filter-out NAME,$(VARIABLES)))
+$(error unknown variable $(firstword $(UNKNOWN)): there is $(VARIABLES))
 endif
-# The papers' own setting needs a GPU: its committed rows are drawn, unless RETRAIN=1 makes them anew.
+# The papers' own setting needs a GPU: its committed rows are drawn, unless RETRAIN=1 trains them again.
 PAPER := $(filter paper paper-short,$(PROFILE))
-ifneq (,$(filter-out 1,$(RETRAIN)))
-$(error RETRAIN is 1 or nothing, found $(RETRAIN))
+$(foreach v,RETRAIN DISGUISE,$(if $(filter-out 1,$($(v))),$(error $(v) is 1 or nothing, found $($(v)))))
+ifneq (,$(and $(DISGUISE),$(if $(filter figures,$(MAKECMDGOALS)),$(PAPER),no)))
+$(error DISGUISE=1 is for make figures, with a profile that trains here: notebook 08 then reads its own runs)
 endif
 ifneq (,$(and $(RETRAIN),$(if $(and $(PAPER),$(filter figures,$(MAKECMDGOALS))),,no)))
 $(error RETRAIN=1 is for make figures with PROFILE=paper or PROFILE=paper-short: the others train whatever is missing)
@@ -54,17 +55,14 @@ SETTING := --profile '$(PROFILE)' --noise '$(NOISE)' --methods '$(METHODS)' --da
   --epochs '$(EPOCHS)'
 WHERE := $(if $(JOBS),--jobs '$(JOBS)') $(if $(ENGINE),--engine '$(ENGINE)') $(if $(ADDRESS),--address '$(ADDRESS)')
 NOTEBOOKS := $(patsubst notebooks/%.py,%,$(sort $(wildcard notebooks/[0-9]*.py) $(wildcard notebooks/solutions/[0-9]*.py)))
-# A run of the small profile takes a quarter of an hour, so its notebooks are those that need the figures' runs alone.
-ABOUT_RUNS := 03_training_under_noise 09_proselflc 10_training_dynamics 11_entropy_minimisation 12_summary
 RATES_SWEEPS := $(if $(filter small,$(PROFILE)),,noise_rates noise_rates_judged)
-NAME ?= $(PROFILE)
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo
 	@echo "  Variables: PROFILE=quick|small|smoke|paper NOISE=symmetric:0.6 METHODS='cce gce:q=0.5' DATASET=digits"
 	@echo "             SEEDS='0 1 2' EPOCHS=20 JOBS=2 QUIET=1 ENGINE=dask ADDRESS=tcp://127.0.0.1:8786 BUDGET=tiny"
-	@echo "             RETRAIN=1 (with PROFILE=paper, on a GPU) DISGUISE=1 (train that sweep too)"
+	@echo "             RETRAIN=1 (with PROFILE=paper, on a GPU), DISGUISE=1 (train what notebook 08 reads, 12 networks more)"
 
 env: .venv/.ready ## Build .venv from the lock (every other target does this first)
 
@@ -81,39 +79,22 @@ env: .venv/.ready ## Build .venv from the lock (every other target does this fir
 
 figures: $(if $(PAPER),papers,drawn) ## Train what is missing, draw every figure, compare with the reference, run the notebooks
 
-# The figures come first, for whoever waits for them; the notebooks then read the same rows.
+# One process does it all; figures are drawn before the notebooks run. make -n prints the command and runs nothing.
 drawn: env
-	@$(RUN) setting $(SETTING) > /dev/null
-	@$(RUN) sweep figures $(SETTING) $(WHERE) $(if $(QUIET),--quiet) > /dev/null
-	@$(RUN) figures $(SETTING) $(if $(QUIET),--quiet)
-	@$(if $(DISGUISE),$(RUN) sweep disguise $(SETTING) $(WHERE) $(if $(QUIET),--quiet) > /dev/null)
-	@$(MAKE) --no-print-directory executed NAME="$$($(RUN) setting $(SETTING))"
-	@if [ "$$($(RUN) setting $(SETTING))" = '$(or $(PROFILE),quick)' ]; then \
-	  $(RUN) report --profile '$(PROFILE)' | tail -n 6; \
-	fi
+	@$(RUN) reproduce $(SETTING) $(WHERE) $(if $(DISGUISE),--disguise) $(if $(QUIET),--quiet)
 
-# Draw the committed rows of a profile of the papers, all or of one noise; RETRAIN=1 trains all of it anew first.
+# Draw the committed rows of a profile of the papers, all or of one noise; RETRAIN=1 first trains all of it.
 papers: env
-	@$(RUN) setting $(SETTING) > /dev/null
 	@$(if $(METHODS)$(SEEDS)$(EPOCHS),$(RUN) figures $(SETTING) --shelf reference --into runs --partial \
 	  ,$(RUN) papers --profile '$(PROFILE)' --dataset '$(DATASET)' --noise '$(NOISE)' $(if $(RETRAIN),--train) \
 	  $(if $(JOBS),--jobs '$(JOBS)')) $(if $(QUIET),--quiet)
 	@$(if $(PAPER_CHANGES),,$(RUN) report --profile '$(PROFILE)' | tail -n 6)
 
-results: env ## Train what is missing of the sweep and print its headline table
+results: env ## Train the missing runs of the sweep and print its headline table
 	@$(RUN) sweep figures $(SETTING) $(WHERE) $(if $(QUIET),--quiet)
 
 report: env ## Compare published numbers and claims, the reference and this machine: a table, csv, a page
 	@$(RUN) report --profile '$(PROFILE)'
-
-# One process executes the notebooks that are older than their sources, the library or the rows.
-executed: env
-	@$(RUN) course '$(RESULTS)/notebooks/$(NAME)' \
-	  $(patsubst %,notebooks/%.py,$(if $(filter small,$(PROFILE)),$(ABOUT_RUNS),$(NOTEBOOKS))) \
-	  $(patsubst %,--rows '%',$(wildcard $(RESULTS)/runs/$(PROFILE)*)) \
-	  --where-known profile '$(PROFILE)' --where-known shelf runs --where-known noise '$(NOISE)' \
-	  --where-known methods '$(METHODS)' --where-known dataset '$(DATASET)' --where-known seeds '$(SEEDS)' \
-	  --where-known epochs '$(EPOCHS)' --where-known budget '$(EPOCHS)' $(if $(DISGUISE),--where-known disguise runs)
 
 test: env ## Check style, types, the library, the numbers of pages and notebooks: all that runs in one process
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
@@ -128,9 +109,9 @@ test-slow: env ## Check the rest: processes, a cluster, a browser, the wheel, ev
 notebooks: env ## Rebuild the committed notebooks from their sources, executed with their defaults
 	@$(RUN) build $(NOTEBOOKS:%=notebooks/%.py)
 
-reference: $(if $(PAPER),papers_reference,quick_reference) ## Train the committed reference anew, redraw its figures and rebuild the notebooks
+reference: $(if $(PAPER),papers_reference,quick_reference) ## Train the committed reference again, redraw its figures and rebuild the notebooks
 
-# What took a GPU hours is not removed: this trains what the committed rows lack.
+# Rows that took a GPU hours are not removed: this trains the missing ones.
 papers_reference: env
 	@$(RUN) papers --profile '$(PROFILE)' --train --into reference $(if $(JOBS),--jobs '$(JOBS)')
 	@$(RUN) report --profile '$(PROFILE)' --shelf reference > /dev/null
@@ -145,7 +126,7 @@ quick_reference: env
 	@$(RUN) report --profile '$(PROFILE)' --shelf reference > /dev/null
 	@$(MAKE) --no-print-directory docs notebooks
 
-studies: env ## Compute the committed studies anew; those of CIFAR need its files in the data root
+studies: env ## Compute the committed studies again; those of CIFAR need its files in the data root
 	@for name in data_centric split_scores know_the_unknown missing_labels doubts longer_mae second_look digits_audited; do $(RUN) study $$name --into reference; done
 	@if [ -d '$(or $(ROBUSTDL_DATA),data)/cifar-10-batches-py' ]; then \
 	  for name in border border_pairs adverse_gallery transitions_cifar10n know_the_unknown_cifar10; do \

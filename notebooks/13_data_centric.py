@@ -36,7 +36,7 @@ live_epochs: int = 15  # epochs of the small trainings of the last part, in [1, 
 # %%
 study = studies.rows("data_centric", shelf=rows)
 ranked, trained = (study[study["part"] == part] for part in ("ranking", "retraining"))
-noises = [noise for noise in data_centric.NOISES if noise in set(ranked["noise"])]
+noises = [noise for noise in data_centric.NOISE_SPECS if noise in set(ranked["noise"])]
 size = ranked.groupby(["noise", "seed"])[["examples", "wrong"]].first().groupby("noise").mean().loc[noises]
 print(f"{len(trained)} trainings after or without an action, seeds {sorted(trained['seed'].unique().tolist())}")
 print(f"{size['examples'].iloc[0]:.0f} training labels; wrong are")

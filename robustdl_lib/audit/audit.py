@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.neighbors import NearestNeighbors
 
 from robustdl_lib import data, files, paths
 from robustdl_lib.audit import page as audit_page
@@ -210,6 +209,8 @@ def _twins(described: NDArray[np.float32]) -> dict[int, int]:
 
 def _alone(described: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return which images are far from every other: modified z-score of the nearest distance above 3.5."""
+    from sklearn.neighbors import NearestNeighbors
+
     if len(described) < 3:
         return np.zeros(len(described), dtype=bool)
     near = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(described).kneighbors()[0][:, 0]

@@ -11,11 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from cleanlab.count import num_label_issues
-from cleanlab.filter import find_label_issues
-from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 Scores = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -75,6 +71,9 @@ def confident_learning(labels: NDArray[Any], probs: NDArray[Any]) -> pd.DataFram
     Source: Northcutt, Jiang, Chuang 2021 (arXiv 1911.00068), section 3, by cleanlab. Raises ValueError as
     :func:`checked`.
     """
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
+
     labels, safe = _for_cleanlab(labels, probs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of classes that are small, which the reader can see
@@ -92,6 +91,8 @@ def estimated_wrong(labels: NDArray[Any], probs: NDArray[Any]) -> int:
     Source: Northcutt, Jiang, Chuang 2021, eq. 1 and 2, by cleanlab's ``num_label_issues``.
     Raises ValueError as :func:`checked`.
     """
+    from cleanlab.count import num_label_issues
+
     labels, safe = _for_cleanlab(labels, probs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -169,6 +170,8 @@ def quality(
 def _judged(
     name: str, score: NDArray[Any], wrong: NDArray[np.bool_], flagged: NDArray[Any] | None
 ) -> dict[str, str | float]:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     if len(score) != len(wrong):
         raise ValueError(f"ranker {name!r} scores {len(score)} labels, of which {len(wrong)} are known")
     first = worst(score, int(wrong.sum()))

@@ -8,20 +8,21 @@ from typing import Any
 
 import click
 
-from robustdl_lib.cli import console, files, inspect, train
-from robustdl_lib.cli.train import draw
+from robustdl_lib.cli import console, figures, files, inspect, reproduce, train
+from robustdl_lib.cli.figures import draw
 from robustdl_lib.registry import FIGURES, STUDIES, TABLES
 
 __all__ = ["FIGURES", "STUDIES", "TABLES", "app", "draw", "main"]
+COMMANDS = (*train.COMMANDS, *figures.COMMANDS, *reproduce.COMMANDS, *inspect.COMMANDS, *files.COMMANDS)
 REFUSALS = (ValueError, OSError, RuntimeError)
 REFUSED, INTERRUPTED, UNREAD = 1, 130, 141
 
 
 class App(click.Group):
-    """The commands together; one whose reader goes away, as ``head`` does, ends without a word."""
+    """All commands; one whose output nobody reads any more, as after ``head``, ends without a message."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that the words name."""
+        """Run the command that the arguments name."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -48,27 +49,27 @@ def app(context: click.Context) -> None:
       robustdl figures --profile quick --noise symmetric:0.6
 
     \b
-    Where no command robustdl is on the path: python -m robustdl_lib.
-    COMMAND --help says more of each, with examples.
+    If no command robustdl is on the path: python -m robustdl_lib.
+    COMMAND --help describes each command, with examples.
 
     \b
     Exit codes:
       0    done
-      1    refused, or failed, in one sentence; or what --check or --strict asks for does not hold
-      2    a word, option or value that the command line does not know
+      1    refused, or failed, in one sentence; or the condition of --check or --strict does not hold
+      2    a command, option or value that the command line does not know
       130  interrupted; what was finished is kept
-      141  whoever read the output went away
+      141  nobody reads the output any more
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
-for command in (*train.COMMANDS, *inspect.COMMANDS, *files.COMMANDS):
+for command in COMMANDS:
     app.add_command(command)
 
 
 def main() -> None:
-    """Run the command line; exit with one of the codes that its help lists."""
+    """Run the command line; exit with one of the codes in its help."""
     warnings.showwarning = _show_warning
     if code := _run():
         sys.exit(code)
@@ -89,7 +90,7 @@ def _run() -> int:
 
 
 def _name() -> str:
-    """Return what the reader typed to get here."""
+    """Return the program's name as the reader typed it."""
     return "python -m robustdl_lib" if Path(sys.argv[0]).stem == "__main__" else "robustdl"
 
 

@@ -3,21 +3,21 @@
 import click
 import pandas as pd
 
-from robustdl_lib import files, paths, plots
+from robustdl_lib import files, paths
 from robustdl_lib.cli import console
 from robustdl_lib.config import RunConfig
 from robustdl_lib.data import load
-from robustdl_lib.plots import rows
 from robustdl_lib.registry import METHODS, NOISES, TABLES
 from robustdl_lib.report import tables
 from robustdl_lib.runs import store
 from robustdl_lib.theory import method_card
 
 MATRIX_SHOWN = 20
+"""Classes up to which the transition matrix is printed."""
 
 
 @click.command("list", short_help="List methods, noises, data sets, figures and all else.")
-def list_names() -> None:
+def list_command() -> None:
     """List every method, noise, data set, split, model, sweep, study and figure with its parameters and source.
 
     \b
@@ -31,7 +31,7 @@ def list_names() -> None:
             click.echo(f"  {name:<18} {knobs:<28} {entry.source}")
 
 
-@click.command(short_help="Put one method under the lens: a table, a figure.")
+@click.command(short_help="Analyse one method: a table, a figure.")
 @click.argument("method")
 @click.option("--classes", default=10, show_default=True, type=click.IntRange(2, 1000), help="Number of classes.")
 @click.option(
@@ -41,8 +41,8 @@ def list_names() -> None:
     type=click.FloatRange(0, 1),
     help="Share of training done.",
 )
-def inspect(method: str, classes: int, progress: float) -> None:
-    """Put METHOD under the lens: a table here, and a figure under figures/inspect.
+def inspect_command(method: str, classes: int, progress: float) -> None:
+    """Analyse METHOD: print a table of its properties, and draw a figure under figures/inspect.
 
     METHOD is a spec such as gce:q=0.7, or a function (logits, target) -> [N] in a file: path/to/my_loss.py:my_loss.
 
@@ -51,9 +51,10 @@ def inspect(method: str, classes: int, progress: float) -> None:
       robustdl inspect gce:q=0.7
       robustdl inspect proselflc:B=12 --classes 100 --progress 0.5
     """
+    from robustdl_lib import plots
+
     spec = method_card.method(method, classes)
-    found = method_card.facts(spec, num_classes=classes, progress=progress)
-    place = plots.save(
+    figure = plots.save(
         "lens",
         method_card.lens_rows(spec, num_classes=classes, progress=progress),
         paths.figures() / "inspect" / files.file_name(spec),
@@ -61,13 +62,13 @@ def inspect(method: str, classes: int, progress: float) -> None:
     )
     parsed = METHODS.parse(spec)
     click.echo(f"{parsed.label} ({parsed.entry.source}), {classes} classes, progress {progress:g}")
-    console.table(found, header=False)
-    click.echo(f"figure: {place}")
+    console.table(method_card.facts(spec, num_classes=classes, progress=progress), header=False)
+    click.echo(f"figure: {figure}")
 
 
 @click.command(short_help="Compare all methods in one table.")
-def methods() -> None:
-    """Print the table of all methods: where each looks, and what robust statistics says of it.
+def methods_command() -> None:
+    """Print the table of all methods: where each looks, and its properties as a robust estimator.
 
     \b
     Example:
@@ -76,18 +77,20 @@ def methods() -> None:
     console.table(method_card.table().drop(columns="formula"))
 
 
-@click.command(short_help="Draw a noise and say what it does to the labels.")
+@click.command(short_help="Draw a noise and show its effect on the labels.")
 @click.argument("spec")
 @click.option("--dataset", default="digits", show_default=True, help="A data set, such as cifar10 or folder:PATH.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the draw.")
-def noise(spec: str, dataset: str, seed: int) -> None:
-    """Draw the noise SPEC, such as instance:0.4, and say what it does to the labels: asked and realised, by class.
+def noise_command(spec: str, dataset: str, seed: int) -> None:
+    """Draw the noise SPEC, such as instance:0.4, and print its rates in the labels: asked and realised, by class.
 
     \b
     Examples:
       robustdl noise asymmetric:0.4
       robustdl noise instance:0.4 --seed 1
     """
+    from robustdl_lib.plots import rows
+
     cfg = RunConfig(dataset=dataset, noise=spec, noise_seed=seed)
     drawn, entry = load(cfg), NOISES.parse(cfg.noise).entry
     missing = float((drawn.noise.labels < 0).double().mean())
@@ -100,4 +103,4 @@ def noise(spec: str, dataset: str, seed: int) -> None:
         console.table(tables.tenths(matrix.rename_axis("true").reset_index()))
 
 
-COMMANDS = (list_names, inspect, methods, noise)
+COMMANDS = (list_command, inspect_command, methods_command, noise_command)

@@ -1,14 +1,15 @@
-"""Notebooks from their sources: parameters checked before a kernel starts, execution, and the committed form.
+"""Notebooks: parameters are checked before a kernel starts, then the notebook is executed, or built and committed.
 
-A source is a jupytext percent script with one cell tagged ``parameters`` that holds a literal a line,
-``name: type = value  # help``. A help that ends in ``in [a, b]`` states a range, and the names that the sweeps
-know (profile, noise, dataset, methods, seeds, epochs, jobs, shelf) are checked as the sweeps check them.
+A source is a jupytext percent script with one cell tagged ``parameters`` that holds a literal on each line,
+``name: type = value  # help``. A help that ends in ``in [a, b]`` states a range. Parameters of a sweep's setting
+(profile, noise, dataset, methods, seeds, epochs, jobs, shelf) are checked as the sweeps check them.
 """
 
 import ast
 import os
 import re
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +26,23 @@ from robustdl_lib.registry import METHODS
 from robustdl_lib.runs.sweeps import Setting
 
 KERNEL = "python3"
+TOGETHER = 2
+"""Notebooks that are executed at a time: most of a short notebook is the start of its kernel, on one core."""
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 RANGE = re.compile(r"in \[\s*(\S+?)\s*,\s*(\S+?)\s*\]\s*$")
+Task = tuple[Path, Path, Mapping[str, str]]
+"""A source, its output, and settings for the parameters that it has."""
 
 
 class NotebookFailed(RuntimeError):
-    """A notebook that stopped; the message names the cell's error and where the partial copy lies."""
+    """A notebook that stopped; the message names the cell's error and the partial copy."""
 
 
 def read(source: Path) -> nbformat.NotebookNode:
-    """Return a source (.py or .ipynb) as a notebook without outputs; raises ConfigError where there is none."""
+    """Return a source (.py or .ipynb) as a notebook without outputs; raises ConfigError if the file is missing."""
     if not source.is_file():
-        known = ", ".join(path.stem for path in sorted(source.parent.glob("[0-9]*.py"))) or "none"
-        raise ConfigError(f"there is no notebook {source}; beside it there are: {known}")
+        names = ", ".join(path.stem for path in sorted(source.parent.glob("[0-9]*.py"))) or "none"
+        raise ConfigError(f"there is no notebook {source}; the notebooks next to it: {names}")
     notebook = jupytext.read(source)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": KERNEL}
     for index, cell in enumerate(notebook.cells):
@@ -46,16 +51,15 @@ def read(source: Path) -> nbformat.NotebookNode:
 
 
 def parameters(notebook: nbformat.NotebookNode) -> dict[str, Parameter]:
-    """Return the parameters' papermill descriptions: name, type, default and help of each."""
-    inspected = papermill.inspect_notebook(notebook)
-    return {name: Parameter(**found) for name, found in inspected.items()}
+    """Return the name, type, default and help of each parameter, by name."""
+    return {name: Parameter(**facts) for name, facts in papermill.inspect_notebook(notebook).items()}
 
 
 def check(notebook: nbformat.NotebookNode, given: Mapping[str, str]) -> dict[str, Any]:
     """Return the given texts as values of the parameters' types.
 
     Raises ConfigError for a parameter that the notebook does not have (with the list of those it has), a value
-    of the wrong type or outside its range, and for what the sweeps refuse.
+    of the wrong type or outside its range, and as the sweeps for a bad setting.
     """
     known = parameters(notebook)
     values = {name: _typed(name, text, known) for name, text in given.items()}
@@ -73,96 +77,68 @@ def check(notebook: nbformat.NotebookNode, given: Mapping[str, str]) -> dict[str
 def execute(source: Path, output: Path, given: Mapping[str, str], settings: Mapping[str, str] | None = None) -> None:
     """Run ``source`` with the parameters ``given`` and write the executed notebook to ``output``.
 
-    ``settings`` are used where the notebook has a parameter of that name. The output appears when whole. Raises
-    ConfigError before the kernel starts for a bad parameter; :class:`NotebookFailed` when a cell fails or the
-    kernel dies, leaving no output but the partial notebook beside it as ``NAME.failed.ipynb``.
+    ``settings`` are texts for parameters that a notebook may have or not; an empty text keeps the default. The output
+    is written whole. Raises ConfigError for a bad parameter before the kernel starts; :class:`NotebookFailed` if a cell
+    fails or the kernel dies: then there is no output, only the partial copy next to it, ``NAME.failed.ipynb``.
     """
     notebook = read(source)
     known = parameters(notebook)
-    values = check(notebook, {**{name: text for name, text in (settings or {}).items() if name in known}, **given})
+    chosen = {name: text for name, text in (settings or {}).items() if text and name in known}
+    values = check(notebook, {**chosen, **given})
     if output.suffix != ".ipynb" or output.resolve() == source.resolve():
         raise ConfigError(f"the output is a new .ipynb file, found {output}")
     files.require_writable(output.parent)
-    output.unlink(missing_ok=True)
-    part, failed = output.with_suffix(".part.ipynb"), output.with_suffix(".failed.ipynb")
-    failed.unlink(missing_ok=True)
-    nbformat.write(notebook, part)
-    try:
-        _run(part, values)
-    except Exception as error:
-        part.replace(failed)
-        raise NotebookFailed(f"{source.name} stopped: {_why(error)}; the partial notebook is {failed}") from None
-    part.replace(output)
+    failed = output.with_suffix(".failed.ipynb")
+    for earlier in (output, failed):
+        earlier.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        running = Path(folder) / output.name
+        nbformat.write(notebook, running)
+        try:
+            _run(running, values)
+        except Exception as error:
+            files.write(failed, running.read_bytes())
+            raise NotebookFailed(f"{source.name} stopped: {_why(error)}; the partial notebook is {failed}") from None
+        files.write(output, running.read_bytes())
 
 
-def execute_course(
-    sources: Sequence[Path], into: Path, settings: Mapping[str, str], inputs: Sequence[Path]
-) -> list[str]:
-    """Execute those of ``sources`` whose copy in ``into`` is older than themselves or ``inputs``; return the failures.
-
-    Two at a time, in two processes that start once. ``settings`` are used where a notebook has a parameter of that
-    name. A notebook keeps its place below the folder ``notebooks``. One that fails keeps no other from its turn.
-    """
-    newest = max((newest_in(path) for path in inputs), default=0.0)
-    calls = [(source, into / source.relative_to(source_root(source)).with_suffix(".ipynb")) for source in sources]
-    old = [(source, copy, dict(settings)) for source, copy in calls if _is_old(copy, max(newest, newest_in(source)))]
-    outcomes = spread(_attempt, old, jobs=2, threads=1, ordered=False) if old else iter(())
-    return [failure for failure in outcomes if failure]
+def execute_all(tasks: Sequence[Task]) -> Iterator[tuple[Path, str]]:
+    """Execute notebooks, :data:`TOGETHER` at a time, and yield each output as it ends, with the error's text or ""."""
+    calls = [(*task, frozenset(os.environ)) for task in tasks]
+    return spread(_attempt, calls, TOGETHER, ordered=False)
 
 
-def source_root(source: Path) -> Path:
-    """Return the folder that the place of a notebook counts from: the parent of ``solutions``, or its own."""
-    return source.parent.parent if source.parent.name == "solutions" else source.parent
-
-
-def newest_in(path: Path) -> float:
-    """Return when a file, or the last file of a folder, was changed; 0 if there is none."""
-    files_in = path.rglob("*") if path.is_dir() else [path]
-    return max(
-        (file.stat().st_mtime for file in files_in if file.is_file() and "__pycache__" not in file.parts), default=0
-    )
-
-
-def _is_old(copy: Path, newest: float) -> bool:
-    return not copy.is_file() or copy.stat().st_mtime < newest
-
-
-def _attempt(source: Path, copy: Path, settings: dict[str, str]) -> str:
-    """Execute a notebook; return why it failed, or an empty text."""
-    try:
-        execute(source, copy, {}, settings)
-    except (NotebookFailed, ConfigError, OSError) as error:
-        return str(error)
-    return ""
+def is_current(output: Path, inputs: Iterable[Path]) -> bool:
+    """Return whether ``output`` exists and no input is newer."""
+    written = output.stat().st_mtime_ns if output.is_file() else -1
+    return all(path.stat().st_mtime_ns <= written for path in inputs)
 
 
 def build(source: Path) -> Path:
-    """Execute ``source`` with its defaults and write the committed form beside it: the same bytes every time."""
+    """Execute ``source`` with its defaults and write the committed form next to it: the same bytes every time."""
     output = source.with_suffix(".ipynb")
     execute(source, output, {})
-    notebook = nbformat.read(output, as_version=4)
-    part = output.with_suffix(".part.ipynb")
-    nbformat.write(normalise(notebook), part)
-    part.replace(output)
+    with files.whole(output) as part:
+        nbformat.write(normalise(nbformat.read(output, as_version=4)), part)
     return output
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Strip what differs between two equal executions: times, papermill's records, widget ids, pieces of prints."""
+    """Remove what differs between two equal executions: times, papermill's records, widget ids, pieces of prints."""
     kept = {"kernelspec": notebook.metadata["kernelspec"], "language_info": {"name": "python"}}
     notebook.metadata = nbformat.NotebookNode(kept)
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.NotebookNode({"tags": tags} if tags else {})
         for output in cell.get("outputs", []):
-            output.get("data", {}).pop(WIDGET_VIEW, None)  # its id is random; the picture beside it stays
+            output.get("data", {}).pop(WIDGET_VIEW, None)  # its id is random; the picture next to it stays
         if "outputs" in cell:
             cell["outputs"] = _joined(cell["outputs"])
     return notebook
 
 
 def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
-    """Return the outputs with what was printed in several pieces, as a busy machine does, in one."""
+    """Return the outputs with pieces of one print joined; a busy machine prints in several pieces."""
     joined: list[nbformat.NotebookNode] = []
     for output in outputs:
         before = joined[-1] if joined else {}
@@ -173,11 +149,22 @@ def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]
     return joined
 
 
+def _attempt(source: Path, output: Path, settings: Mapping[str, str], kept: frozenset[str]) -> tuple[Path, str]:
+    """Execute one notebook of :func:`execute_all`, with only the ``kept`` variables in its environment."""
+    for name in os.environ.keys() - kept:
+        del os.environ[name]  # a process of joblib has its share of threads there; a kernel takes what it finds
+    try:
+        execute(source, output, {}, settings)
+    except (NotebookFailed, ValueError, OSError) as error:
+        return output, str(error)
+    return output, ""
+
+
 def _run(path: Path, values: Mapping[str, Any]) -> None:
     """Execute a notebook in place, from the project's root, without a progress bar."""
     os.environ.setdefault("TQDM_DISABLE", "1")
     settings: dict[str, Any] = {"kernel_name": KERNEL, "progress_bar": False, "cwd": str(paths.ROOT)}
-    settings["extra_arguments"] = ["--IPKernelApp.log_level=50"]  # no word on the loopback, or on its end
+    settings["extra_arguments"] = ["--IPKernelApp.log_level=50"]  # no messages about ports
     papermill.execute_notebook(path, path, parameters=dict(values), **settings)
 
 
@@ -207,11 +194,11 @@ def _check_range(name: str, value: Any, help_text: str) -> None:
             raise ConfigError(f"{name} needs at least one number in [{low:g}, {high:g}]")
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, bool) or not isinstance(number, int | float) or not low <= number <= high:
-                raise ConfigError(f"{name} lies in [{low:g}, {high:g}], found {number!r}")
+                raise ConfigError(f"{name} must be in [{low:g}, {high:g}], found {number!r}")
 
 
 def _items(text: str) -> list[Any]:
-    """Read a list written in words ("cce gce:q=0.7", "0 1 2") or as a Python literal."""
+    """Read a list: values separated by spaces ("cce gce:q=0.7", "0 1 2"), or a Python literal."""
     if text.strip().startswith("["):
         value = ast.literal_eval(text.strip())
         return list(value)

@@ -1,4 +1,4 @@
-"""Options of commands: a sweep's setting, a run's configuration, checkpoints, the audit, the report."""
+"""Options of commands: a sweep's setting and engine, a run's configuration, checkpoints, the audit, the report."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, get_args, get_origin
@@ -6,8 +6,9 @@ from typing import Any, get_args, get_origin
 import click
 
 from robustdl_lib.audit.audit import FOLDS, METHOD
-from robustdl_lib.config import PROFILES, RunConfig
+from robustdl_lib.config import PROFILES, ConfigError, RunConfig
 from robustdl_lib.report.report import RED
+from robustdl_lib.runs.sweeps import Setting
 from robustdl_lib.training.checkpoint import EVERY
 
 PROFILE = click.option("--profile", default="quick", show_default=True, help=f"One of {', '.join(PROFILES)}.")
@@ -19,7 +20,7 @@ checkpoint_option = click.option(
     metavar="SECONDS",
     help="Least time between two checkpoints of a run; 0: one after every epoch.",
 )
-"""The option that says how often a run is kept on the way: ``checkpoint_every``."""
+"""The option ``checkpoint_every``: how often the state of a run is written."""
 
 
 def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,6 +32,26 @@ def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--dataset", default="", help="A data set, such as digits."),
         click.option("--seeds", default="", help="Seeds separated by spaces, such as '0 1 2'."),
         click.option("--epochs", default="", help="Passes over the training set, the budget of each run."),
+    ]
+    return _with(options, command)
+
+
+def read_setting(profile: str, noise: str, methods: str, dataset: str, seeds: str, epochs: str) -> Setting:
+    """Return the setting that the texts of :func:`setting_options` describe; raises ConfigError or SpecError."""
+    numbers, budget = _numbers("seeds", seeds), _numbers("epochs", epochs)
+    if len(budget or []) > 1:
+        raise ConfigError(f"epochs is one number, found {epochs!r}")
+    return Setting(
+        profile, noise or None, methods.split() or None, dataset or None, numbers, budget[0] if budget else None
+    )
+
+
+def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say where runs are trained: ``jobs``, ``engine``, ``address``."""
+    options = [
+        click.option("--jobs", type=int, default=None, help="Runs at a time (default: one a core, or a worker)."),
+        click.option("--engine", default="local", show_default=True, help="Where runs are trained: local, or dask."),
+        click.option("--address", default=None, help="The scheduler of the engine dask, such as tcp://host:8786."),
     ]
     return _with(options, command)
 
@@ -76,6 +97,13 @@ def config_options(command: Callable[..., Any]) -> Callable[..., Any]:
         described = f"{field.description} (default {field.default})"
         command = click.option(declaration, name, default=None, help=described, **more)(command)
     return command
+
+
+def _numbers(name: str, text: str) -> list[int] | None:
+    try:
+        return [int(word) for word in text.split()] or None
+    except ValueError:
+        raise ConfigError(f"{name} are whole numbers separated by spaces, found {text!r}") from None
 
 
 def _with(options: Sequence[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,8 +1,6 @@
 """The handwritten digits that scikit-learn ships: real data that need no download."""
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from robustdl_lib.data.noise import DIGIT_FLIPS
 from robustdl_lib.data.raw import Source
@@ -23,6 +21,9 @@ def digits() -> Source:
 
     The test set is always the same, cut stratified by the class.
     """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     raw = load_digits()
     rest, test = train_test_split(np.arange(1797), test_size=360, random_state=0, stratify=raw.target)
     images = raw.images[:, None].astype(np.uint8)

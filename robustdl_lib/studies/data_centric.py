@@ -1,16 +1,13 @@
-"""The study behind "AI system = data + model": is it the data or the model that should be made robust, or both?
+"""The study behind "AI system = data + model": should one make the data robust, the model, or both?
 
-Networks are trained on noisy labels, suspects are ranked by what these networks said, and dropped or corrected; then
-networks are trained again on what is left. How many labels to act on is decided without the truth: training
-dynamics act on the labels that the probabilities averaged over all epochs contradict, confident learning on those
-that it flags. The truth judges only.
+Networks are trained on noisy labels, suspects are ranked by the networks' predictions, and dropped or corrected; then
+networks are trained again on the remaining labels. The number of suspects is decided without the truth: training
+dynamics flag the labels that the probabilities averaged over all epochs contradict, confident learning flags its own.
+The truth is used only to judge.
 """
 
 import contextlib
-import hashlib
 import json
-import os
-import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from tqdm import tqdm
 
-from robustdl_lib import data, paths
+from robustdl_lib import data, files, paths
 from robustdl_lib.audit import suspects
 from robustdl_lib.config import RunConfig, profile_config
 from robustdl_lib.parallel import spread
@@ -34,19 +31,22 @@ from robustdl_lib.runs import store
 from robustdl_lib.training import cross_validation
 from robustdl_lib.training.train import train
 
-NOISES = ("symmetric:0.4", "asymmetric:0.4")
+NOISE_SPECS = ("symmetric:0.4", "asymmetric:0.4")
 PLAIN, ROBUST = "cce", ("gce", "dm:beta=12,lam=0.5")
 FOLDS = 3
 CURVE = 40
 """Points of a precision-recall curve."""
 ACTED = {f"dynamics {PLAIN}": PLAIN, "confident learning": PLAIN, f"dynamics {ROBUST[0]}": ROBUST[0]}
-"""Which rankings are acted on, and with which method one then trains: plain throughout, or robust throughout."""
+"""The rankings that are acted on, each with the method of the training after it: plain or robust throughout."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What trainings on one draw of noisy labels said of them: the test accuracy after the last epoch (None for a
-    cross-validation), the watched probabilities, the out-of-sample ones (None for a single training)."""
+    """Predictions after training on one draw of noisy labels.
+
+    Test accuracy after the last epoch (None for a cross-validation), watched probabilities, and out-of-sample
+    probabilities (None for a single training).
+    """
 
     cfg: RunConfig
     test_acc: float | None
@@ -59,10 +59,9 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A ranking at work: its scores [N], which labels it takes for wrong [N], and the classes it suggests [N]."""
+class Ranking:
+    """A ranking of the labels: scores [N], which labels are flagged as wrong [N], and suggested classes [N]."""
 
-    ranker: str
     score: NDArray[np.float64]
     flagged: NDArray[np.bool_]
     suggested: NDArray[np.int64]
@@ -70,7 +69,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Retrain:
-    """A training after an action (or none): where its rows belong, and the data it is trained on."""
+    """A training after an action (or none): the beginning of its row, its labels [N], and the examples to keep [N]."""
 
     cfg: RunConfig
     row: dict[str, Any]
@@ -94,19 +93,19 @@ def data_centric(
 
     Rows are of three kinds (``part``). ``retraining``: one training of ``method`` after ``ranker`` and ``action``
     (``none``, ``drop``, ``correct``, or ``truth`` for clean labels), its ``approach``, ``test_acc`` after the last
-    epoch, ``examples`` trained on and their share ``wrong`` of wrong labels. ``ranking``: precision, recall and so
-    on (:func:`robustdl_lib.audit.suspects.quality`) of a ranker, whose ``epochs`` say which the dynamics average.
-    ``curve``: its precision and recall at rank k, all epochs. A seed draws weights, order and noise. Wrong labels
-    stay in the validation set, which decides nothing.
+    epoch, number of training ``examples`` and their share of ``wrong`` labels. ``ranking``: precision, recall and more
+    (:func:`robustdl_lib.audit.suspects.quality`) of a ranker; ``epochs`` are those that its dynamics average.
+    ``curve``: its precision and recall at rank k, all epochs. A seed draws weights, order and noise. The validation set
+    keeps its wrong labels and decides nothing.
     """
     table = pd.DataFrame([row for seed in range(seeds) for row in _of_one_seed(profile, model, seed)])
-    shutil.rmtree(_steps(), ignore_errors=True)
+    files.remove(_steps())
     return table.sort_values(["part", "noise", "seed"], kind="stable", ignore_index=True)
 
 
 def _of_one_seed(profile: str, model: str, seed: int) -> list[dict[str, Any]]:
-    """Return the rows of one seed: looks, then what follows from them."""
-    configs = [profile_config(profile, model=model, noise=noise, seed=seed, noise_seed=seed) for noise in NOISES]
+    """Return the rows of one seed: of trainings on the noisy labels, then of trainings after an action."""
+    configs = [profile_config(profile, model=model, noise=noise, seed=seed, noise_seed=seed) for noise in NOISE_SPECS]
     wanted = [(cfg.replace(method=PLAIN), FOLDS) for cfg in configs]
     wanted += [(cfg.replace(method=method), 0) for cfg in configs for method in (PLAIN, *ROBUST)]
     looks = _together(_look, wanted, f"seed {seed}, on the noisy labels")
@@ -116,52 +115,51 @@ def _of_one_seed(profile: str, model: str, seed: int) -> list[dict[str, Any]]:
     return untouched + retrained + [row for look in looks for row in judge(look)]
 
 
-def find(look: Look, labels: NDArray[np.int64]) -> Found:
-    """Return the scores of a look, its flags and its suggestions, all without the truth.
+def find(look: Look, labels: NDArray[np.int64]) -> Ranking:
+    """Return the ranking of the given labels [N] by a look, without the truth.
 
-    Training dynamics: score mean p_y over all epochs, flagged what the mean probabilities contradict, suggested
-    their argmax. Confident learning: as :func:`robustdl_lib.audit.suspects.confident_learning`, suggested the argmax of
-    the out-of-sample probabilities. labels [N] as given.
+    Training dynamics: the score is p_y averaged over all epochs, flagged is what the mean probabilities contradict, the
+    suggestion is their argmax. Confident learning: score and flags of
+    :func:`robustdl_lib.audit.suspects.confident_learning`, the suggestion is the argmax out of sample.
     """
     if look.probs is None:
         flagged = suspects.contradicted(labels, look.watched.mean)
-        return Found(look.ranker, suspects.dynamics(look.watched.p_given), flagged, suspects.suggest(look.watched.mean))
-    said = suspects.confident_learning(labels, look.probs)
-    return Found(
-        look.ranker, said["score"].to_numpy(), said["flagged"].to_numpy(dtype=bool), suspects.suggest(look.probs)
-    )
+        return Ranking(suspects.dynamics(look.watched.p_given), flagged, suspects.suggest(look.watched.mean))
+    table = suspects.confident_learning(labels, look.probs)
+    flagged = table["flagged"].to_numpy(dtype=bool)
+    return Ranking(table["score"].to_numpy(), flagged, suspects.suggest(look.probs))
 
 
 def judge(look: Look) -> Iterator[dict[str, Any]]:
-    """Yield the ``ranking`` and ``curve`` rows of a look: its ranking against the known noise."""
+    """Yield the ``ranking`` and ``curve`` rows of a look: its ranking compared with the known noise."""
     split = data.load(look.cfg).train
-    found, wrong = find(look, split.labels.numpy()), split.mislabelled.numpy()
+    ranking, wrong = find(look, split.labels.numpy()), split.mislabelled.numpy()
     cell = {"noise": look.cfg.noise, "seed": look.cfg.seed, "ranker": look.ranker}
-    scores = {"all": found.score}
+    scores = {"all": ranking.score}
     if look.probs is None:
         scores = {epochs: suspects.dynamics(look.watched.p_given, epochs) for epochs in suspects.EPOCHS}
-    table = suspects.quality(scores, wrong, {"all": found.flagged}).rename(columns={"ranker": "epochs"})
+    table = suspects.quality(scores, wrong, {"all": ranking.flagged}).rename(columns={"ranker": "epochs"})
     for row in table.to_dict("records"):
         yield {"part": "ranking", **cell, **row, "wrong": wrong.mean(), "examples": len(wrong)}
-    curve = suspects.precision_recall(found.score, wrong)
+    curve = suspects.precision_recall(ranking.score, wrong)
     for row in curve.iloc[np.linspace(0, len(curve) - 1, CURVE).round().astype(int)].to_dict("records"):
         yield {"part": "curve", **cell, "epochs": "all", **row}
 
 
 def consequences(look: Look) -> Iterator[Retrain]:
-    """Yield what is trained after a look: its suspects dropped, and corrected."""
+    """Yield the trainings after a look: with its suspects dropped, and with its suspects corrected."""
     if look.ranker not in ACTED:
         return
     split = data.load(look.cfg).train
     labels = split.labels.numpy()
-    found = find(look, labels)
-    corrected = np.where(found.flagged, found.suggested, labels)
-    actions = {"drop": (labels, ~found.flagged), "correct": (corrected, np.ones(len(labels), dtype=bool))}
-    said = {"ranker": look.ranker, "acted": int(found.flagged.sum())}
-    said |= suspects.hits(found.flagged, split.mislabelled.numpy())
+    ranking = find(look, labels)
+    corrected = np.where(ranking.flagged, ranking.suggested, labels)
+    actions = {"drop": (labels, ~ranking.flagged), "correct": (corrected, np.ones(len(labels), dtype=bool))}
+    acted = {"ranker": look.ranker, "acted": int(ranking.flagged.sum())}
+    acted |= suspects.hits(ranking.flagged, split.mislabelled.numpy())
     for action, (after, keep) in actions.items():
         method = ACTED[look.ranker]
-        row = _row(look.cfg, "data-centric" if method == PLAIN else "both", action, method) | said
+        row = _row(look.cfg, "data-centric" if method == PLAIN else "both", action, method) | acted
         yield Retrain(look.cfg.replace(method=method), row, after, keep)
 
 
@@ -190,19 +188,19 @@ def _row(cfg: RunConfig, approach: str, action: str, method: str) -> dict[str, A
 
 
 def _look(task: tuple[RunConfig, int]) -> Look:
-    cfg, parts = task
+    cfg, folds = task
 
     def learn() -> dict[str, Any]:
         loaded = data.load(cfg)
-        if parts:
-            probs, watched = cross_validation.cross(cfg, loaded, parts)
+        if folds:
+            probs, watched = cross_validation.cross(cfg, loaded, folds)
             return {"p_given": watched.p_given, "mean": watched.mean, "probs": probs}
         history, watched = cross_validation.watch(cfg, loaded)
         return {"p_given": watched.p_given, "mean": watched.mean, "test_acc": history["test_acc"].iloc[-1]}
 
-    said = _once(f"{cfg.canonical_json()} {parts}".encode(), learn)
-    accuracy = float(said["test_acc"]) if "test_acc" in said else None
-    return Look(cfg, accuracy, cross_validation.Watched(said["p_given"], said["mean"]), said.get("probs"))
+    arrays = _once(f"{cfg.canonical_json()} {folds}".encode(), learn)
+    accuracy = float(arrays["test_acc"]) if "test_acc" in arrays else None
+    return Look(cfg, accuracy, cross_validation.Watched(arrays["p_given"], arrays["mean"]), arrays.get("probs"))
 
 
 def _retrain(task: Retrain) -> dict[str, Any]:
@@ -212,33 +210,30 @@ def _retrain(task: Retrain) -> dict[str, Any]:
     def learn() -> dict[str, Any]:
         return {"test_acc": train(task.cfg, replace(loaded, train=kept))["test_acc"].iloc[-1]}
 
-    said = _once(task.cfg.canonical_json().encode() + task.labels.tobytes() + task.keep.tobytes(), learn)
+    arrays = _once(task.cfg.canonical_json().encode() + task.labels.tobytes() + task.keep.tobytes(), learn)
     wrong = float(kept.mislabelled.double().mean())
-    return task.row | {"test_acc": float(said["test_acc"]), "examples": len(kept.rows), "wrong": wrong}
+    return task.row | {"test_acc": float(arrays["test_acc"]), "examples": len(kept.rows), "wrong": wrong}
 
 
 def _steps() -> Path:
-    """Return where finished trainings lie until the study is whole, so that one that was stopped goes on from there."""
+    """Return the folder of finished trainings, from which an interrupted study resumes."""
     return paths.cache() / "data_centric"
 
 
 def _once(key: bytes, learn: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return the arrays that ``learn`` computes, from the finished steps of the same code where they hold them."""
-    name = hashlib.sha256(key + json.dumps(store.code_version(), sort_keys=True).encode()).hexdigest()
+    """Return the arrays that ``learn`` computes, or those of a finished training with the same key and code."""
+    name = files.sha256(key + json.dumps(store.code_version(), sort_keys=True).encode())
     kept = _steps() / f"{name[:24]}.npz"
     with contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile), np.load(kept) as arrays:
         return dict(arrays)
-    said = learn()
-    part = kept.with_name(f".part-{os.getpid()}-{kept.name}")
-    with contextlib.suppress(OSError):  # without a cache it is only not kept
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(part, allow_pickle=False, **said)
-        part.replace(kept)
-    return said
+    learnt = learn()
+    with contextlib.suppress(OSError), files.whole(kept) as part, part.open("wb") as file:  # a full disk is no failure
+        np.savez(file, allow_pickle=False, **learnt)
+    return learnt
 
 
 def _together(task: Callable[[Any], Any], items: Sequence[Any], words: str) -> list[Any]:
-    """Return the task's result of each item, in their order, computed in a process a core, one thread each."""
+    """Return the task's result of each item, in their order, computed in one process for each core, one thread each."""
     every = 0.5 if sys.stderr.isatty() else 30.0
-    found = spread(task, [(item,) for item in items], cpu_count())
-    return list(tqdm(found, total=len(items), desc=words, mininterval=every, maxinterval=every))
+    results = spread(task, [(item,) for item in items], cpu_count())
+    return list(tqdm(results, total=len(items), desc=words, mininterval=every, maxinterval=every))

@@ -29,12 +29,12 @@ from robustdl_lib.training.train import fit
 
 DM = "dm:beta=12,lam=0.5"
 MODEL = "resnet8"
-"""Smaller than the profile's, so that all of it takes minutes."""
-NOISES = ("symmetric:0.4", "asymmetric:0.2", "asymmetric:0.4")
-"""What rankings are compared on; suspects are acted on at the first and the last."""
+"""Smaller than the profile's, so that everything takes minutes."""
+NOISE_SPECS = ("symmetric:0.4", "asymmetric:0.2", "asymmetric:0.4")
+"""Noises for which rankings are compared; suspects are acted on under the first and the last."""
 RANKERS = ("cce", "gce")
 SURE = 0.9
-"""The average probability of a suggested class from which it replaces the label (exercise 1 of notebook 13)."""
+"""Average probability from which a suggested class replaces the label (exercise 1 of notebook 13)."""
 SWEPT = ("figures", "worked", "talk_noise", "disguise", "relatives", "exercises")
 USUAL = {"noise": "symmetric:0.4", "split": "stratified", "epochs": 50, "peak_lr": 0.1, "weight_decay": 5e-4}
 """The setting that most solutions compare in."""
@@ -43,10 +43,9 @@ Labels = NDArray[np.int64]
 
 @SWEEPS.register("exercises", label="what exercises ask to train", source="notebooks/solutions", apart=True)
 def exercises(*, setting: Setting) -> list[RunConfig]:
-    """Return the trainings that exercises ask for: other noises, splits, rates and budgets.
+    """Return the trainings of the exercises: other noises, splits, rates and budgets.
 
-    The network is ResNet-8, which is smaller than the profile's, but for other budgets, which are compared with the
-    profile's own runs.
+    The network is ResNet-8, except for other budgets, which are compared with the profile's own runs.
     """
     plain, small = setting.config(), {"model": MODEL}
     return [
@@ -84,11 +83,8 @@ def trained(kept: str = "reference") -> TrainedRuns:
     """Return the runs of the six sweeps that the solutions read: committed, or with ``kept="runs"`` trained here."""
     history = pd.concat([sweeps.run(name, shelf=kept, quiet=True) for name in SWEPT])
     history = history.drop_duplicates(["run_id", "epoch"])
-    settings = history.drop_duplicates("run_id").set_index("run_id")[list(USUAL)]
-    ended = summary.final_readings(history).drop(columns=["noise", "method"])
-    ended = ended.join(
-        settings.assign(method=history.drop_duplicates("run_id").set_index("run_id")["method"]), on="run_id"
-    )
+    settings = history.drop_duplicates("run_id").set_index("run_id")[[*USUAL, "method"]]
+    ended = summary.final_readings(history).drop(columns=["noise", "method"]).join(settings, on="run_id")
     like = pd.DataFrame({name: ended[name] == value for name, value in USUAL.items()})
     usual = {name: like.drop(columns=name).all(axis=1) for name in USUAL}
     big, small = (ended["model"] == name for name in ("resnet20", MODEL))
@@ -108,27 +104,20 @@ def last_p_y(kept: str = "reference") -> pd.DataFrame:
     source="exercises 3 to 5 of notebook 01",
 )
 def doubts(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[int, Field(ge=1)] = 3) -> pd.DataFrame:
-    """Return how well scores tell kinds of training examples from clean ones after the last epoch.
+    """Return how well scores separate kinds of training examples from clean ones after the last epoch.
 
-    A row a training, ``kind`` and ``score``, as :func:`robustdl_lib.studies.adverse.detect` gives them. ``part`` is
+    A row for each training, ``kind`` and ``score``, as in :func:`robustdl_lib.studies.adverse.detect`. ``part`` is
     ``kinds`` for noise of all kinds (CCE, GCE and DM, after 10 epochs and after the profile's own number) and ``blend``
-    for CCE where one example in ten is ambiguous, as halves or as a blend. Among the scores is the ``product``
-    (1 - p_y) (1 - H(p) / log C), which is high where a label is contradicted with confidence.
+    for CCE with one ambiguous example in ten, as halves or as a blend. One of the scores is the ``product``
+    (1 - p_y) (1 - H(p) / log C), which is high if a label is contradicted with confidence.
     """
     plain = profile_config(profile, model=model)
     budgets = dict.fromkeys((min(10, plain.epochs), plain.epochs))
-    kinds: list[dict[str, Any]] = [
-        {"noise": adverse.NOISE, "method": m, "epochs": n} for m in ("cce", "gce", DM) for n in budgets
-    ]
-    blends: list[dict[str, Any]] = [{"noise": f"ambiguous:rate=0.1,how={how}"} for how in ("halves", "blend")]
-    configs = [
-        plain.replace(seed=seed, noise_seed=seed, **changes) for seed in range(seeds) for changes in (*kinds, *blends)
-    ]
-    parts = ["kinds"] * len(kinds) + ["blend"] * len(blends)
-    found = spread(_doubted, [(cfg,) for cfg in configs], cpu_count())
-    return pd.concat(
-        [rows.assign(part=part) for rows, part in zip(found, parts * seeds, strict=True)], ignore_index=True
-    )
+    kinds = [plain.replace(noise=adverse.NOISE, method=m, epochs=n) for m in ("cce", "gce", DM) for n in budgets]
+    blends = [plain.replace(noise=f"ambiguous:rate=0.1,how={how}") for how in ("halves", "blend")]
+    parts = [*((cfg, "kinds") for cfg in kinds), *((cfg, "blend") for cfg in blends)]
+    calls = [(cfg.replace(seed=seed, noise_seed=seed), part) for seed in range(seeds) for cfg, part in parts]
+    return pd.concat(spread(_doubted, calls, cpu_count()), ignore_index=True)
 
 
 @STUDIES.register(
@@ -139,7 +128,7 @@ def doubts(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[int, 
 def longer_mae(
     *, profile: str = "quick", model: str = MODEL, longer: Annotated[int, Field(ge=1)] = 200
 ) -> pd.DataFrame:
-    """Return what MAE predicts on the training set: a row a budget, epoch and class; seed 1, the profile's noise.
+    """Return what MAE predicts for the training set: a row for each budget, epoch and class; seed 1.
 
     Columns ``epochs``, ``epoch``, ``label``, the ``share`` of the training examples that are predicted as that
     class, and ``test_acc`` of the epoch.
@@ -155,27 +144,25 @@ def longer_mae(
     source="exercises of notebook 13; Pleiss et al. 2020",
 )
 def second_look(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[int, Field(ge=1)] = 3) -> pd.DataFrame:
-    """Rank by p_y and by margin, act in one more way, and look again after correcting.
+    """Rank by p_y and by margin, act in one more way, and rank again after correcting.
 
     Data and network are those of ``data_centric``. Rows are of three kinds (``part``). ``ranking``: the quality
     (:func:`robustdl_lib.audit.suspects.quality`) of the dynamics of ``method`` by ``score`` (``p_y`` or ``margin``,
-    averaged
-    over all epochs), under NOISES. ``careful``: CCE trained again after its suspects were corrected where the suggested
-    class has an average probability of SURE at least, and dropped elsewhere: ``test_acc``, ``examples``, the share
-    ``wrong``. ``second``: what the same look says after all suspects were corrected: the share ``wrong`` before, the
-    labels ``left`` wrong; of a second round how many it ``acted`` on, ``found`` and ``spoilt``.
+    averaged over all epochs), under NOISE_SPECS. ``careful``: CCE trained again after its suspects were corrected if
+    the suggested class has an average probability of at least SURE, and dropped otherwise: ``test_acc``, ``examples``,
+    the share ``wrong``. ``second``: all suspects are corrected and ranked again: the share ``wrong`` before, the labels
+    ``left`` wrong; of the second round how many labels it ``acted`` on, ``found`` and ``spoilt``.
     """
     plain = profile_config(profile, model=model)
     configs = [
         plain.replace(noise=noise, method=method, seed=seed, noise_seed=seed)
         for seed in range(seeds)
-        for noise in NOISES
+        for noise in NOISE_SPECS
         for method in RANKERS
     ]
-    parts = spread(_looked, [(cfg,) for cfg in configs], cpu_count())
-    return pd.DataFrame([row for part in parts for row in part]).sort_values(
-        ["part", "noise", "method", "seed"], kind="stable", ignore_index=True
-    )
+    looks = spread(_looked, [(cfg,) for cfg in configs], cpu_count())
+    table = pd.DataFrame([row for rows in looks for row in rows])
+    return table.sort_values(["part", "noise", "method", "seed"], kind="stable", ignore_index=True)
 
 
 @STUDIES.register(
@@ -186,13 +173,12 @@ def second_look(*, profile: str = "quick", model: str = MODEL, seeds: Annotated[
 def digits_audited(*, top: Annotated[int, Field(ge=1)] = 12, epochs: Annotated[int, Field(ge=1)] = 40) -> pd.DataFrame:
     """Return the first ``top`` rows of :func:`robustdl_lib.audit.audit.examine` on the digits; ResNet-8, seed 0."""
     with tempfile.TemporaryDirectory() as folder, on_threads(1):
-        found = audit.run("digits", model=MODEL, epochs=epochs, into=folder, say=lambda _: None)
-    return found.table.head(top)
+        return audit.run("digits", model=MODEL, epochs=epochs, into=folder, say=lambda _: None).table.head(top)
 
 
 @dataclass(frozen=True)
 class Look:
-    """What one training said of its labels: mean probabilities [N, C], and both scores by name [N]."""
+    """The dynamics of one training: mean probabilities [N, C], and both scores of the labels by name [N]."""
 
     mean: NDArray[np.float64]
     scores: dict[str, NDArray[np.float64]]
@@ -214,7 +200,7 @@ def look(cfg: RunConfig, loaded: data.Data) -> Look:
 
 
 def careful(labels: Labels, mean: NDArray[np.float64]) -> tuple[Labels, NDArray[np.bool_]]:
-    """Return new labels [N] and which examples stay: suspects are corrected where the suggestion is sure, else dropped.
+    """Return new labels [N] and which examples to keep: suspects are corrected if the suggestion is sure, else dropped.
 
     labels [N], mean probabilities [N, C]. Suspects are the labels that the mean contradicts.
     """
@@ -223,21 +209,21 @@ def careful(labels: Labels, mean: NDArray[np.float64]) -> tuple[Labels, NDArray[
 
 
 def _looked(cfg: RunConfig) -> list[dict[str, Any]]:
-    """Return the rows of one look, and of what follows from it."""
+    """Return the rows of one training, and of the trainings after its suspects were acted on."""
     loaded = data.load(cfg)
     seen = look(cfg, loaded)
     wrong, cell = loaded.train.mislabelled.numpy(), {"noise": cfg.noise, "method": cfg.method, "seed": cfg.seed}
     table = suspects.quality(seen.scores, wrong).rename(columns={"ranker": "score"})
     rows = [{"part": "ranking", **cell, **row} for row in table.to_dict("records")]
-    if cfg.noise in (NOISES[0], NOISES[-1]) and cfg.method == RANKERS[0]:
+    if cfg.noise in (NOISE_SPECS[0], NOISE_SPECS[-1]) and cfg.method == RANKERS[0]:
         rows += [{"part": "careful", **cell, **_retrained(cfg, loaded, seen)}]
         rows += [{"part": "second", **cell, **_second_round(cfg, loaded, seen)}]
     return rows
 
 
 def _retrained(cfg: RunConfig, loaded: data.Data, seen: Look) -> dict[str, Any]:
-    after, stays = careful(loaded.train.labels.numpy(), seen.mean)
-    kept = cross_validation.take(cross_validation.relabel(loaded.train, after), stays)
+    labels, keep = careful(loaded.train.labels.numpy(), seen.mean)
+    kept = cross_validation.take(cross_validation.relabel(loaded.train, labels), keep)
     test = fit(cfg, replace(loaded, train=kept)).history["test_acc"].iloc[-1]
     return {"test_acc": test, "examples": len(kept.rows), "wrong": float(kept.mislabelled.double().mean())}
 
@@ -250,31 +236,32 @@ def _second_round(cfg: RunConfig, loaded: data.Data, seen: Look) -> dict[str, An
     acted = suspects.contradicted(once, again)
     twice = np.where(acted, suspects.suggest(again), once)
     counts = {"found": (once != true) & (twice == true), "spoilt": (once == true) & (twice != true), "acted": acted}
-    said = {name: int(members.sum()) for name, members in counts.items()}
-    return {"wrong": float((labels != true).mean()), "left": int((once != true).sum()), **said}
+    totals = {name: int(members.sum()) for name, members in counts.items()}
+    return {"wrong": float((labels != true).mean()), "left": int((once != true).sum()), **totals}
 
 
-def _doubted(cfg: RunConfig) -> pd.DataFrame:
-    """Train, and return what the last epoch says of each kind of training example, by each score and by the product."""
-    said: dict[str, Tensor] = {}
+def _doubted(cfg: RunConfig, part: str) -> pd.DataFrame:
+    """Train, and return how well each score and the product detect each kind of training example in the last epoch."""
     loaded = data.load(cfg)
-    fit(cfg, loaded, on_logits=lambda _, logits: said.update(last=logits.cpu()))
-    split = loaded.train
-    judged = adverse.judge(said["last"], split.labels, split.clean_labels)
-    judged = judged.assign(kind=adverse.kinds(split))
-    product = judged["1 - p_y"] * (1 - judged["entropy"])
-    rows = [adverse.detect(judged)]
-    rows += [adverse.detect(judged.assign(**{"1 - p_y": product})).query("score == '1 - p_y'").assign(score="product")]
-    return pd.concat(rows).assign(noise=cfg.noise, method=cfg.method, epochs=cfg.epochs, seed=cfg.seed)
+    last: dict[str, Tensor] = {}
+    fit(cfg, loaded, on_logits=lambda _, logits: last.update(logits=logits.cpu()))
+    judged = adverse.judge(last["logits"], loaded.train.labels, loaded.train.clean_labels)
+    judged = judged.assign(kind=adverse.kinds(loaded.train))
+    product = adverse.detect(judged.assign(**{"1 - p_y": judged["1 - p_y"] * (1 - judged["entropy"])}))
+    rows = [adverse.detect(judged), product.query("score == '1 - p_y'").assign(score="product")]
+    run = {"noise": cfg.noise, "method": cfg.method, "epochs": cfg.epochs, "seed": cfg.seed}
+    return pd.concat(rows).assign(**run, part=part)
 
 
 def _predicted(cfg: RunConfig) -> pd.DataFrame:
-    loaded, said = data.load(cfg), []
-    classes = loaded.num_classes
-    trained = fit(
-        cfg, loaded, on_logits=lambda _, logits: said.append(logits.argmax(dim=1).bincount(minlength=classes))
-    )
-    shares = np.stack([counts.cpu().numpy() for counts in said]) / len(loaded.train.rows)
+    """Train, and return how many training examples are predicted as each class, epoch by epoch."""
+    loaded, counts = data.load(cfg), []
+
+    def count(_: int, logits: Tensor) -> None:
+        counts.append(logits.argmax(dim=1).bincount(minlength=loaded.num_classes).cpu().numpy())
+
+    test_acc = fit(cfg, loaded, on_logits=count).history["test_acc"].to_numpy()
+    shares = np.stack(counts) / len(loaded.train.rows)
     epochs, labels = np.indices(shares.shape)
     columns = {"epochs": cfg.epochs, "epoch": epochs.ravel() + 1, "label": labels.ravel(), "share": shares.ravel()}
-    return pd.DataFrame(columns).assign(test_acc=np.repeat(trained.history["test_acc"].to_numpy(), classes))
+    return pd.DataFrame(columns).assign(test_acc=np.repeat(test_acc, loaded.num_classes))

@@ -1,6 +1,6 @@
 """A gallery of adverse examples: labels that people got wrong, and images of no class and of two.
 
-Rows say what is shown, in words; :func:`robustdl_lib.plots.adverse.gallery` draws it. Source: the talk, slides 5, 7, 8.
+Rows describe the examples; :func:`robustdl_lib.plots.adverse.gallery` draws them. Source: the talk, slides 5, 7, 8.
 """
 
 from collections.abc import Mapping
@@ -19,24 +19,24 @@ ACROSS = 7
 PEOPLE = ("random1", "random2", "random3")
 """The label sets of CIFAR-10N that hold one person's answer an image."""
 TALK = ("horse", "deer")
-"""Slide 5: what is labelled horse, and is deer."""
+"""Slide 5: the given label and the true class."""
 Rows = NDArray[np.int64]
 
 
 def label_errors(source: Source, people: Mapping[str, Rows]) -> pd.DataFrame:
     """Return rows of real label errors, three groups of :data:`ACROSS`; people {label set: labels of the pool}.
 
-    As in the talk, what people labelled horse, deer among them; then, of the most frequent pairs of classes, the
-    first image that one of three people got wrong, and the first that all three gave the same wrong label.
+    First, as in the talk, images that people labelled horse, some of them deer; then, for the most frequent pairs of
+    classes, the first image that one of three people got wrong, and the first with the same wrong label from all three.
     """
     names, clean, worst = np.array(source.classes), source.labels[source.pool], people["worst"]
-    found = pd.DataFrame({"index": source.pool, "given": names[worst], "true": names[clean]})
-    found["agree"] = sum((people[name] == worst).astype(int) for name in PEOPLE)
+    pool = pd.DataFrame({"index": source.pool, "given": names[worst], "true": names[clean]})
+    pool["agree"] = sum((people[name] == worst).astype(int) for name in PEOPLE)
     has = np.stack([labels == worst for labels in people.values()], axis=1)
-    found["kind"] = np.where(worst == clean, "ordinary", "mislabelled")
-    wrong = found[found["kind"] == "mislabelled"]
+    pool["kind"] = np.where(worst == clean, "ordinary", "mislabelled")
+    wrong = pool[pool["kind"] == "mislabelled"]
     given, true = TALK
-    horses = found[(found["kind"] == "ordinary") & (found["given"] == given) & (found["agree"] == len(PEOPLE))]
+    horses = pool[(pool["kind"] == "ordinary") & (pool["given"] == given) & (pool["agree"] == len(PEOPLE))]
     deer = wrong[(wrong["given"] == given) & (wrong["true"] == true)]
     slips = wrong[wrong["agree"] == 1].drop(deer.index[:3])
     groups = {
@@ -44,7 +44,7 @@ def label_errors(source: Source, people: Mapping[str, Rows]) -> pd.DataFrame:
         "One person of three erred, in the most frequent ways": _firsts(slips),
         "All three people gave the same wrong label": _firsts(wrong[wrong["agree"] == len(PEOPLE)]),
     }
-    rows = pd.concat([part.assign(group=group) for group, part in groups.items()])
+    rows = pd.concat([members.assign(group=group) for group, members in groups.items()])
     return rows.assign(sets=[" ".join(np.array(list(people))[line]) for line in has[rows.index]])
 
 
@@ -64,12 +64,13 @@ def made(
 ) -> tuple[NDArray[np.uint8], pd.DataFrame]:
     """Return images and rows of two groups, drawn by ``seed``: out of distribution, and ambiguous.
 
-    They are what the noises ``ood`` and ``ambiguous`` make of training images; ``partner``, called ``of``, is the
-    data set whose objects are foreign. Ambiguous ones are of two training images, the other's place in ``other_index``.
+    The noises ``ood`` and ``ambiguous`` make them from training images; ``partner``, called ``of``, is the data set of
+    foreign objects. An ambiguous example is made of two training images; ``other_index`` is the index of the second.
     """
     rng = np.random.default_rng(seed)
     chosen = rng.choice(source.pool, 2 * ACROSS, replace=False)
-    sorts = ["background"] * 2 + ["noise"] * 2 + ["other"] * 3 if partner else ["background"] * 4 + ["noise"] * 3
+    counts = {"background": 2, "noise": 2, "other": 3} if partner else {"background": 4, "noise": 3}
+    sorts = [sort for sort, count in counts.items() for _ in range(count)]
     foreign = [_foreign(source, row, sort, partner, rng) for row, sort in zip(chosen, sorts, strict=False)]
     double = [_double(source, row, rng) for row in chosen[ACROSS:]]
     objects = f", objects of {of}" if partner else ""
@@ -77,8 +78,8 @@ def made(
         f"Out of distribution: background, noise{objects}": foreign,
         "Ambiguous: two objects in one image": double,
     }
-    rows = [{"group": group, **row} for group, part in groups.items() for _, row in part]
-    images = np.stack([image for part in groups.values() for image, _ in part])
+    rows = [{"group": group, **row} for group, members in groups.items() for _, row in members]
+    images = np.stack([image for image, _ in (*foreign, *double)])
     kind = np.repeat(["out of distribution", "ambiguous"], ACROSS)
     return images, pd.DataFrame(rows).assign(kind=kind)
 
@@ -95,15 +96,16 @@ def _firsts(errors: pd.DataFrame) -> pd.DataFrame:
 def _foreign(
     source: Source, row: int, sort: str, partner: Source | None, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-    """Return an image of no class in the place of a training image, and its row."""
-    said, others = {"background": "background", "noise": "noise"}, None
+    """Return an image of no class that replaces a training image, and its row."""
+    true, others = sort, None
     if partner is not None:
         stranger = rng.choice(corrupted_images.far_rows("cifar100", partner, partner.pool))
-        others, said["other"] = partner.images[[stranger]], partner.classes[partner.labels[stranger]].replace("_", " ")
+        others = partner.images[[stranger]]
+        true = partner.classes[partner.labels[stranger]].replace("_", " ") if sort == "other" else sort
     images, labels = source.images[[row]], source.labels[[row]]
     context: dict[str, Any] = {"rng": rng, "num_classes": len(source.classes), "others": others}
     mixed = NOISES["ood"](images, labels, rate=1.0, kind=sort, **context)
-    return mixed.images[0], {"index": row, "given": source.classes[mixed.labels[0]], "true": said[sort]}
+    return mixed.images[0], {"index": row, "given": source.classes[mixed.labels[0]], "true": true}
 
 
 def _double(source: Source, row: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""The emphasis mode against the noise rate: the runs that measure what slide 23 shows, and what they say.
+"""The sweeps behind slide 23: DM's emphasis mode at five noise rates.
 
-Two questions are kept apart. What DM would choose: lambda and beta by a validation set with clean labels, as the paper
-searched them (``val``); and what the test set would have it choose, an oracle (``last``).
+Two questions are kept apart: which lambda and beta a validation set with clean labels selects, as in the paper
+(``val``), and which the test set selects, an oracle (``last``).
 """
 
 from robustdl_lib.config import ConfigError, RunConfig
@@ -12,17 +12,16 @@ from robustdl_lib.runs.sweeps import Setting
 
 RATES = (0.0, 0.2, 0.4, 0.6, 0.8)
 BETAS = {0.0: (0.5, 2.0), 0.5: (4.0, 8.0, 12.0), 1.0: (4.0, 8.0, 12.0), 2.0: (8.0, 12.0, 16.0)}
-"""The sharpness beta tried for each lambda: the flatter end of the grids of DM (arXiv 1905.11233), and below it."""
+"""The values of beta for each lambda: the flat end of the grids of DM (arXiv 1905.11233), and below it."""
 
 
 @SWEEPS.register("noise_rates", label="DM's emphasis mode at five noise rates", source="Talk, slide 23", apart=True)
 def noise_rates(*, setting: Setting) -> list[RunConfig]:
-    """The search: every lambda and beta of DM at each symmetric rate, with the setting's first seed.
+    """Return the search: every lambda and beta of DM at each symmetric rate, with the setting's first seed.
 
-    Without noise, where all end about alike, one beta of each lambda is enough.
-    The rates are these whatever the setting's own noise. The validation set has clean labels, as where DM's knobs were
-    searched: under much noise a noisy one of this size ranks methods by chance. Training does not see it, and ends with
-    the bits of a run with noisy validation.
+    Without noise one beta of each lambda is enough, because all give similar results. The setting's own noise is
+    ignored. The validation set has clean labels, as in DM's search: under much noise a noisy set of this size ranks
+    methods by chance. Training does not use it: the network is bit for bit that of a run with noisy validation.
     """
     grid = [(lam, beta) for lam, betas in BETAS.items() for beta in betas]
     middle = [(lam, betas[(len(betas) - 1) // 2]) for lam, betas in BETAS.items()]
@@ -33,9 +32,9 @@ def noise_rates(*, setting: Setting) -> list[RunConfig]:
 
 @SWEEPS.register("noise_rates_judged", label="the same, judged over seeds", source="Talk, slide 23", apart=True)
 def noise_rates_judged(*, setting: Setting) -> list[RunConfig]:
-    """The judgement: of each rate and lambda the beta that the search found, with the other seeds of the setting.
+    """Return the judgement: for each rate and lambda the best beta of the search, with the other seeds of the setting.
 
-    Raises ConfigError where the search is not done.
+    Raises ConfigError if runs of the search are missing.
     """
     plan, places = noise_rates(setting=setting), sweeps.shelves("noise_rates", setting.home, "reference")
     if missing := sweeps.lacking(plan, places):

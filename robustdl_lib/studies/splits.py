@@ -1,4 +1,4 @@
-"""Studies of splits: what copies on both sides of a split do to a score, and how many cross CIFAR's own border.
+"""Studies of splits: the effect of copies on both sides of a split on a score, and the copies across CIFAR's border.
 
 After Bileschi et al. 2022 (Nature Biotechnology 40, 932-937): a network that assigns proteins to families errs on
 0.495 % of a random split's test set and on 27.6 % of a clustered one's.
@@ -13,8 +13,6 @@ import pandas as pd
 from joblib import cpu_count
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.ndimage import shift
-from sklearn.model_selection import train_test_split
 
 from robustdl_lib import data
 from robustdl_lib.config import RunConfig
@@ -22,17 +20,15 @@ from robustdl_lib.data import near_duplicates
 from robustdl_lib.data.noise import corrupt
 from robustdl_lib.data.raw import Source, statistics
 from robustdl_lib.parallel import spread
-from robustdl_lib.plots.splits import closest_pairs
-from robustdl_lib.plots.style import render
 from robustdl_lib.registry import SPLITS, STUDIES
 from robustdl_lib.training.train import fit, predict
 
 DISTANCE = 0.3
-"""Within it lie nearly all planted copies of one original, and two digits of one class that look much alike."""
+"""Nearly all planted copies of one original are within it, and two digits of one class that look very similar."""
 FURTHER = 0.35
 """Within it nearly half of the digits have a look-alike on the other side of a random split."""
 PLANTED = {"copies": 0.0, "copies, 40 % wrong": 0.4, "copies, labels drawn": 0.9}
-"""Planted data: how many of the labels are wrong. At 0.9 each of the ten classes is as likely: nothing to learn."""
+"""Planted data and their share of wrong labels. At 0.9 all ten classes are equally likely: nothing to learn."""
 PLANTED_SPLITS = ("random", "stratified", f"clustered:distance={DISTANCE}")
 DIGIT_SPLITS = (*PLANTED_SPLITS, f"clustered:distance={FURTHER}", "stretch")
 RUN = {"dataset": "digits", "noise": "none", "model": "resnet8", "augment": False, "device": "cpu"}
@@ -50,9 +46,9 @@ def split_scores(*, seeds: Annotated[int, Field(ge=1)] = 3, epochs: Annotated[in
     """Score a nearest neighbour and a ResNet on splits of planted copies and of the digits as they are.
 
     Each of ``seeds`` draws the split, and for planted data the copies; the network trains ``epochs`` epochs, without
-    crops, so that it can learn its training set by heart. A row: data, cut (the split's spec), learner, split_seed,
-    examples that train and that test, accuracies in [0, 1] on the training set, on the test set, and on the test
-    images that are ``far``: without a training image within ``distance``; ``near``, the share of those that are not.
+    crops, so that it can memorise its training set. A row: data, cut (the split's spec), learner, split_seed, number of
+    ``train`` and ``test`` examples, accuracies in [0, 1] on the training set, on the test set, and on the ``far`` test
+    images, which have no training image within ``distance``; ``near``: the share of the other test images.
     """
     tasks = [
         (name, wrong, split, seed)
@@ -61,18 +57,19 @@ def split_scores(*, seeds: Annotated[int, Field(ge=1)] = 3, epochs: Annotated[in
         for seed in range(seeds)
     ]
     tasks += [("digits", 0.0, split, seed) for split in DIGIT_SPLITS for seed in range(seeds)]
-    # one thread each, so that the number of cores changes nothing
-    found = spread(_scores, [(*task, epochs) for task in tasks], cpu_count())
-    return pd.DataFrame([row for rows in found for row in rows])
+    scores = spread(_scores, [(*task, epochs) for task in tasks], cpu_count())
+    return pd.DataFrame([row for rows in scores for row in rows])
 
 
 def planted(wrong: float, seed: int, *, count: int = 400, share: float = 0.5, copies: int = 4) -> Source:
-    """Return digits of which some have copies, slightly moved and noisy, that share their label, right or wrong.
+    """Return digits of which some have copies, slightly moved and noisy, with the same label, right or wrong.
 
     ``count`` originals drawn by ``seed``, stratified; ``share`` of them get ``copies`` each: moved by up to 0.15
     pixels, with noise of 1 grey level of 16. ``wrong`` in [0, 1) of the originals' labels are one of the other
-    classes. Originals come first. The source has no test set of its own: every split cuts one.
+    classes. Originals come first. The source has no test set: every split cuts one.
     """
+    from sklearn.model_selection import train_test_split
+
     digits, rng = data.load_source("digits"), np.random.default_rng(seed)
     drawn, _ = train_test_split(
         np.arange(len(digits.labels)), train_size=count, random_state=seed, stratify=digits.labels
@@ -95,14 +92,14 @@ def planted(wrong: float, seed: int, *, count: int = 400, share: float = 0.5, co
 def border() -> pd.DataFrame:
     """Count the near-duplicates that cross the border of CIFAR's training and test set, at a ladder of distances.
 
-    A row a data set and ``distance``: test images with a training image at most that far, ``same`` where the
-    nearest is of their class and ``other`` where not; ``share`` of both among all; ``pairs`` at most that far; the
-    accuracy in [0, 1] of the nearest neighbour on the ``near`` ones, on the ``far`` ones and on ``all``.
-    Raises as :func:`robustdl_lib.data.load_source` where CIFAR is not on disk.
+    A row for each data set and ``distance``: number of test images whose nearest training image is at most that far and
+    of the ``same`` or of an ``other`` class; the ``share`` of both; ``pairs`` at most that far; accuracy in [0, 1] of
+    the nearest neighbour on the ``near`` test images, on the ``far`` ones and on ``all``.
+    Raises as :func:`robustdl_lib.data.load_source` if CIFAR is not on disk.
 
-    Barz and Denzler judged by eye what features of a trained network proposed, and count 3.25 % of CIFAR-10's
-    and 10 % of CIFAR-100's test images, copies within the test set among them. Few areas of pixels see
-    another set: blind to a strong crop or a mirror image, and fooled by two pictures of little but sky.
+    Barz and Denzler judged by eye the pairs that features of a trained network proposed. They count 3.25 % of
+    CIFAR-10's and 10 % of CIFAR-100's test images, with copies within the test set. The mean pixels of few areas find
+    other pairs: they miss a strong crop or a mirror image, and match two pictures that are mostly sky.
     """
     return pd.concat([_border(*crossing) for crossing in _crossings()], ignore_index=True)
 
@@ -115,30 +112,33 @@ def border() -> pd.DataFrame:
 def border_pairs() -> pd.DataFrame:
     """List and draw the ``CLOSEST`` pairs of a test image and its nearest training image of CIFAR-10 and CIFAR-100.
 
-    A row: data, rank, distance, the index of each in its own set from 0, the class of each by name. The picture shows
-    the images, which are not kept with the rows. Raises as :func:`border`.
+    A row: data, rank, distance, the index of each image in its own set from 0, the name of its class. The picture shows
+    the images, which the rows do not hold. Raises as :func:`border`.
     """
-    found, images = [], []
+    from robustdl_lib.plots.splits import closest_pairs
+    from robustdl_lib.plots.style import render
+
+    tables, images = [], []
     for name, source, _, nearest in _crossings():
-        found.append(_pairs(name, source, nearest))
-        sides = (
-            source.images[source.test][found[-1]["test_index"]],
-            source.images[source.pool][found[-1]["train_index"]],
-        )
-        images.append(np.stack(sides, axis=1))
-    table = pd.concat(found, ignore_index=True)
+        pairs = _pairs(name, source, nearest)
+        test, train = source.test[pairs["test_index"]], source.pool[pairs["train_index"]]
+        tables.append(pairs)
+        images.append(np.stack((source.images[test], source.images[train]), axis=1))
+    table = pd.concat(tables, ignore_index=True)
     table.attrs["picture"] = render(closest_pairs(np.concatenate(images), table), "png")
     return table
 
 
 def _copy(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return a digit [1, 8, 8] moved by a fraction of a pixel, with a little noise, in its 17 grey levels."""
+    from scipy.ndimage import shift
+
     moved = shift(image[0].astype(np.float64), rng.uniform(-0.15, 0.15, 2), order=1, mode="grid-constant")
     return np.rint(moved + rng.normal(0, 1, moved.shape)).clip(0, 16).astype(np.uint8)[None]
 
 
 def _scores(name: str, wrong: float, split: str, seed: int, epochs: int) -> list[dict[str, Any]]:
-    """Return the rows of one split, one a learner: both learn from the same images, and are judged on the same."""
+    """Return the rows of one split, one for each learner: both have the same training and test images."""
     source = planted(wrong, seed) if name in PLANTED else _without_test_set(data.load_source("digits"))
     cfg = RunConfig(**RUN, epochs=epochs, split=split, split_seed=seed, seed=seed)
     drawn = data.load(cfg, source)
@@ -147,37 +147,27 @@ def _scores(name: str, wrong: float, split: str, seed: int, epochs: int) -> list
     limit = SPLITS.parse(split).values.get("distance", DISTANCE if name in PLANTED else FURTHER)
     which, apart = near_duplicates.nearest(described[test], described[train])
     trained = fit(cfg, drawn)
-    said = predict(cfg, trained.model, drawn.test.images).argmax(dim=1).numpy()
-    answers = {"1-NN": source.labels[train][which], cfg.model: said}
-    learnt = {"1-NN": 1.0, cfg.model: float(trained.history["clean_acc"].iloc[-1])}  # its own image is the nearest
-    about = {
-        "data": name,
-        "cut": split,
-        "split_seed": seed,
-        "distance": limit,
-        "train": len(train),
-        "test": len(test),
+    predicted = predict(cfg, trained.model, drawn.test.images).argmax(dim=1).numpy()
+    answers = {  # the nearest neighbour of a training image is itself
+        "1-NN": (1.0, source.labels[train][which]),
+        cfg.model: (float(trained.history["clean_acc"].iloc[-1]), predicted),
     }
+    task = {"data": name, "cut": split, "split_seed": seed, "distance": limit, "train": len(train), "test": len(test)}
     far, rows = apart > limit, []
-    for learner, answer in answers.items():
+    for learner, (train_acc, answer) in answers.items():
         right = answer == source.labels[test]
-        scores = {
-            "train_acc": learnt[learner],
-            "test_acc": right.mean(),
-            "far_acc": right[far].mean(),
-            "near": 1 - far.mean(),
-        }
-        rows.append({**about, "learner": learner, **scores})
+        scores = {"test_acc": right.mean(), "far_acc": right[far].mean(), "near": 1 - far.mean()}
+        rows.append({**task, "learner": learner, "train_acc": train_acc, **scores})
     return rows
 
 
 def _without_test_set(source: Source) -> Source:
-    """Return a data set whose every example may be tested on, so that the split's seed cuts the test set too."""
+    """Return a data set without a test set of its own, so that the split's seed cuts one."""
     return replace(source, pool=np.arange(len(source.labels)), test=np.empty(0, dtype=np.int64))
 
 
 def _crossings() -> Iterator[tuple[str, Source, NDArray[np.float32], Near]]:
-    """Yield CIFAR-10 and CIFAR-100, described, with the training image nearest to each test image, and how far."""
+    """Yield CIFAR-10 and CIFAR-100, their features, and the nearest training image of each test image with distance."""
     for name in ("cifar10", "cifar100"):
         source = data.load_source(name)
         described = near_duplicates.features(source.images)
@@ -200,15 +190,15 @@ def _border(name: str, source: Source, described: NDArray[np.float32], nearest: 
 def _pairs(name: str, source: Source, nearest: Near) -> pd.DataFrame:
     which, apart = nearest
     closest = np.lexsort((np.arange(len(apart)), apart))[:CLOSEST]
-    words = np.array(source.classes)
+    names = np.array(source.classes)
     classes = {
-        "test_class": words[source.labels[source.test][closest]],
-        "train_class": words[source.labels[source.pool][which[closest]]],
+        "test_class": names[source.labels[source.test][closest]],
+        "train_class": names[source.labels[source.pool][which[closest]]],
     }
     ranked = {"data": name, "rank": np.arange(1, len(closest) + 1), "distance": apart[closest]}
     return pd.DataFrame({**ranked, "test_index": closest, "train_index": which[closest], **classes})
 
 
 def _mean(right: NDArray[np.bool_]) -> float:
-    """Return the share that is right, NaN of none."""
+    """Return the share that is right, NaN for no examples."""
     return float(right.mean()) if len(right) else float("nan")

@@ -13,7 +13,7 @@ TALK_METHODS = ("cce", "ls:eps=0.25", "cp:eps=0.25", "boot_soft:eps=0.5", "prose
 
 @SWEEPS.register("figures", label="every figure's runs", source="Talk, slides 11, 23 and 36 to 38")
 def figures(*, setting: Setting) -> list[RunConfig]:
-    """All methods in the setting's noise, and cross entropy on clean labels as the reference."""
+    """Return all methods in the setting's noise, and cross entropy on clean labels as the reference."""
     return setting.headline_configs() + setting.configs(["cce"], noise="none")
 
 
@@ -21,7 +21,7 @@ def figures(*, setting: Setting) -> list[RunConfig]:
     "disguise", label="soft bootstrapping, detached and not", source="Reed et al. 2015; derived here", apart=True
 )
 def disguise(*, setting: Setting) -> list[RunConfig]:
-    """Soft bootstrapping with the gradient flowing and detached, and what the latter is in disguise.
+    """Return soft bootstrapping with the gradient flowing and detached, and what the latter is in disguise.
 
     (1 - eps) times cross entropy, with weight decay d and rate r, takes the steps of cross entropy with the rate
     (1 - eps) r and the decay d / (1 - eps); here eps = 1/2.
@@ -33,9 +33,9 @@ def disguise(*, setting: Setting) -> list[RunConfig]:
 
 @SWEEPS.register("relatives", label="the methods beyond the talk's", source="docs/METHODS.md", apart=True)
 def relatives(*, setting: Setting) -> list[RunConfig]:
-    """Every registered method that the figures do not show, at its defaults, in the setting's noise.
+    """Return every registered method that the figures do not show, at its defaults, in the setting's noise.
 
-    Pseudo-labels are left out: where no label is missing they are cross entropy.
+    Pseudo-labels are left out: if no label is missing, they are cross entropy.
     """
     shown = {METHODS.parse(spec).name for spec in METHODS_SHOWN}
     return setting.configs([name for name in METHODS if name not in shown and name != "pseudo"])
@@ -43,11 +43,11 @@ def relatives(*, setting: Setting) -> list[RunConfig]:
 
 @SWEEPS.register("worked", label="four methods under two more noises", source="docs/SETTINGS.md")
 def worked(*, setting: Setting) -> list[RunConfig]:
-    """The settings of docs/SETTINGS.md: asymmetric and instance-dependent noise, whatever the setting's own."""
+    """Return the runs of docs/SETTINGS.md: asymmetric and instance-dependent noise, whatever the setting's noise."""
     return [cfg for noise in WORKED_NOISES for cfg in setting.configs(WORKED_METHODS, noise=noise)]
 
 
 @SWEEPS.register("talk_noise", label="the talk's five under its kind of noise", source="Talk, slides 36 to 38")
 def talk_noise(*, setting: Setting) -> list[RunConfig]:
-    """The five methods of the talk's dynamics under asymmetric noise, as there, whatever the setting's own."""
+    """Return the five methods of the talk's dynamics under asymmetric noise, whatever the setting's noise."""
     return setting.configs(TALK_METHODS, noise=WORKED_NOISES[0])

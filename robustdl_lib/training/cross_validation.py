@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
 from robustdl_lib.config import RunConfig
@@ -68,6 +67,8 @@ def cross(
     epoch's row; its validation split is the fold that is left out.
     Raises ValueError for fewer than two folds, fewer examples of a class than folds, and missing labels.
     """
+    from sklearn.model_selection import StratifiedKFold
+
     labels = data.train.labels.cpu().numpy()
     require_folds(labels, folds)
     probs, mean = np.zeros((2, len(labels), data.num_classes))

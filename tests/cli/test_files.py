@@ -1,17 +1,17 @@
-"""Commands on files of a reader, and what they say where what they need lies in a checkout that is not there."""
+"""Commands on a reader's files, and their refusals if the checkout that they need is missing."""
 
 from pathlib import Path
 
 import pytest
 
-from robustdl_lib import cli, paths
+from robustdl_lib import paths
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """As if the package were installed and used in a folder of one's own."""
+    """As if the package were installed and used in another folder."""
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -23,6 +23,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("figures", "--shelf", "reference"), "the committed reference lies in the project's checkout"),
         (("notebook", "notebooks/05_emphasis_density.py", "out.ipynb"), "the course's notebooks lie in the project's"),
         (("build", "notebooks/05_emphasis_density.py"), "the course's notebooks lie in the project's checkout"),
+        (("reproduce", "--profile", "smoke"), "the course's notebooks lie in the project's checkout"),
         (("readme",), "the rows of these tables lie in the project's checkout"),
     ],
 )
@@ -34,21 +35,6 @@ def test_what_needs_the_checkout_says_so_in_one_sentence(
     assert err.startswith(f"error: {said}")
     assert str(elsewhere) in err
     assert err.count("\n") == 1
-
-
-def test_figures_without_their_rows_keep_no_other_from_being_drawn(
-    run, places: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cli.FIGURES, "_entries", {name: cli.FIGURES.entry(name) for name in ("border", "headline")})
-    words = ("--profile", "smoke", "--methods", "cce", "--seeds", "0", "--quiet")
-    assert run("sweep", *words, "--jobs", "1")[0] == 0
-    for more, found in (((), "error"), (("--partial",), "note")):
-        code, out, err = run("figures", *words, *more)
-        assert code == (found == "error")
-        assert out.startswith("1 figures: ")
-        assert err.startswith(f"{found}: not drawn for want of rows: border; of the first, {elsewhere}")
-        assert err.endswith("python -m robustdl_lib study border --into reference makes it\n")
-        assert len(list(places.glob("figures/*/headline.png"))) == 1
 
 
 def test_a_notebook_of_ones_own_needs_no_checkout(run, elsewhere: Path) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import inspect
-import json
 import os
 import pty
 import re
@@ -15,11 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
-import pandas as pd
 import pytest
 
-from robustdl_lib import cli, losses, store, summary, sweeps
-from robustdl_lib.cli import train
+from robustdl_lib import cli
+from robustdl_lib.cli import options
 from robustdl_lib.registry import METHODS, NOISES
 from robustdl_lib.report import report
 
@@ -74,44 +72,14 @@ def test_refusals_are_one_sentence_and_leave_nothing(run, places, words, said):
     assert not list(places.rglob("history.csv"))
 
 
-def test_a_results_root_that_cannot_be_written_is_refused(run, monkeypatch, tmp_path):
-    blocked = tmp_path / "a file"
-    blocked.write_text("")
-    monkeypatch.setenv("ROBUSTDL_RESULTS", str(blocked))
-    code, _, err = run("sweep", "--profile", "smoke", "--methods", "cce", "--seeds", "0")
+@pytest.mark.parametrize(("root", "command"), [("RESULTS", "sweep"), ("RESULTS", "setting"), ("FIGURES", "setting")])
+def test_a_root_that_cannot_be_written_is_refused_before_any_work(run, monkeypatch, tmp_path, root, command):
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setenv(f"ROBUSTDL_{root}", str(tmp_path / "a file"))
+    code, _, err = run(command, "--profile", "smoke", "--methods", "cce", "--seeds", "0")
     assert code == 1
     assert err.startswith("error: cannot write to")
     assert err.count("\n") == 1
-
-
-def test_figures_that_cannot_be_written_are_refused_before_training(run, monkeypatch, tmp_path):
-    blocked = tmp_path / "a file"
-    blocked.write_text("")
-    monkeypatch.setenv("ROBUSTDL_FIGURES", str(blocked))
-    code, _, err = run("setting", "--profile", "smoke")
-    assert code == 1
-    assert err.startswith("error: cannot write to")
-
-
-def test_a_notebook_is_never_written_over_its_source(run, tmp_path):
-    source = tmp_path / "01_small.py"
-    source.write_text("# %%\nprint(1)\n")
-    code, _, err = run("notebook", str(source), str(source))
-    assert code == 1
-    assert "the output is a new .ipynb file" in err
-    assert source.read_text().startswith("# %%")
-
-
-def test_a_noise_draw_that_is_no_archive_is_named_and_drawn_again(run, places):
-    words = ("sweep", "--profile", "smoke", "--methods", "cce", "--seeds", "0", "--jobs", "1", "--quiet")
-    run(*words)
-    [kept] = places.rglob("digits-symmetric_0.4-0.npz")
-    whole = kept.read_bytes()
-    kept.write_text("text")
-    code, _, err = run("train", "--profile", "smoke", "--method", "mae")
-    assert code == 0
-    assert f"drawn again: {kept}" in err
-    assert kept.stat().st_size == len(whole)
 
 
 def test_too_little_space_is_refused(run, monkeypatch):
@@ -121,147 +89,36 @@ def test_too_little_space_is_refused(run, monkeypatch):
     assert "too little space" in err
 
 
-def test_train_prints_a_line_an_epoch_and_trains_once(run):
-    code, out, _ = run("train", "--profile", "smoke", "--method", "gce:q=0.5", "--noise", "symmetric:0.2")
-    assert code == 0
-    assert out.count("epoch ") == 2
-    code, out, _ = run("train", "--profile", "smoke", "--method", "gce:q=0.50", "--noise", "symmetric:.2")
-    assert code == 0
-    assert "is there already" in out
-
-
-def test_sweep_then_figures_then_status(run, places):
-    words = ("--profile", "smoke", "--methods", "cce gce", "--seeds", "0", "--noise", "symmetric:0.6")
-    code, out, _ = run("sweep", *words, "--jobs", "1", "--quiet")
-    assert (code, out) == (0, "")
-    shown = ("headline", "p_y_histograms", "weight_curves", "split_scores")  # of each kind of rows
-    code, out, _ = run("figures", *words, "--only", " ".join(shown))
-    assert code == 0
-    assert "no committed reference" in out
-    folder = places / "figures" / "smoke_symmetric-0.6_cce+gce_seeds-0"
-    for figure in shown:
-        assert {path.suffix for path in folder.glob(f"{figure}.*")} == {".png", ".svg", ".csv", ".json"}
-    before = {path: path.read_bytes() for path in folder.iterdir()}
-    run("figures", *words, "--only", " ".join(shown))
-    assert {path: path.read_bytes() for path in folder.iterdir()} == before
-    code, out, _ = run("status", *words)
-    assert re.search(r"^figures +3 +3 +0 +0 +0 s$", out, re.MULTILINE)
-
-
-def test_a_truncated_file_is_named_ignored_and_retrained(run, places):
-    words = ("sweep", "--profile", "smoke", "--methods", "cce", "--seeds", "0", "--jobs", "1", "--quiet")
-    run(*words)
-    [history] = [p for p in places.rglob("history.csv") if "symmetric" in (p.parent / "config.json").read_text()]
-    whole = history.read_bytes()
-    history.write_bytes(whole[:100])
-    code, _, err = run(*words)
-    assert code == 0
-    assert str(history) in err
-    assert "cut short" in err
-    assert store.read(history.parent).history.shape == (2, 15)
-
-
-def test_list_names_every_entry(run):
-    code, out, _ = run("list")
-    assert code == 0
-    assert all(name in out for table in cli.TABLES for name in table)
-
-
-def test_readme_shows_the_reference_rows(run, tmp_path):
-    copy = tmp_path / "README.md"
-    copy.write_text((ROOT / "README.md").read_text())
-    assert run("readme", str(copy))[0] == 0
-    assert copy.read_text() == (ROOT / "README.md").read_text()
-
-
-def test_reference_shows_what_the_project_claims():
-    """The quick profile's result, last epoch, mean over three seeds, 40 % symmetric noise."""
-    table = summary.headline(store.load_runs(shelf="reference", profile="quick")).set_index(["noise", "method"])
-    noisy = table.loc["symmetric:0.4"]
-    assert len(noisy) >= 8
-    assert (table["seeds"] == 3).all()
-    assert noisy.loc["cce", "lost"] >= 5
-    robust = [noisy.loc[[m for m in noisy.index if m.startswith(name)], "last_mean"].max() for name in ("dm", "gce")]
-    assert min(robust) >= noisy.loc["cce", "last_mean"] + 5
-    assert table.loc[("none", "cce"), "last_mean"] > noisy["last_mean"].max()
-
-
-def test_reference_is_whole_and_has_every_run_of_the_sweep():
-    configs = sweeps.plan("figures", sweeps.Setting(profile="quick"))
-    assert sweeps.lacking(configs, [ROOT / "results" / "reference" / "quick"]) == []
-
-
-def test_make_refuses_a_misspelt_variable():
-    made = subprocess.run(["make", "-n", "figures", "NOSIE=symmetric:0.6"], cwd=ROOT, capture_output=True, text=True)
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("figures NOSIE=symmetric:0.6", "unknown variable NOSIE"),
+        ("figures DISGUISE=yes", "DISGUISE is 1 or nothing, found yes"),
+        ("results DISGUISE=1", "DISGUISE=1 is for make figures"),
+        ("figures PROFILE=paper DISGUISE=1", "DISGUISE=1 is for make figures"),
+        ("figures RETRAIN=2", "RETRAIN is 1 or nothing, found 2"),
+        ("figures RETRAIN=1", "RETRAIN=1 is for make figures with PROFILE=paper"),
+    ],
+)
+def test_make_refuses_a_variable_that_it_would_ignore(words, said):
+    made = subprocess.run(["make", "-n", *words.split()], cwd=ROOT, capture_output=True, text=True)
     assert made.returncode != 0
-    assert "unknown variable NOSIE" in made.stderr
+    assert said in made.stderr
+
+
+def test_make_figures_is_one_process_that_a_dry_run_only_prints():
+    words = ["make", "-n", "-o", ".venv/.ready", "figures", "NOISE=symmetric:0.6", "JOBS=3", "QUIET=1", "DISGUISE=1"]
+    made = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    [line] = made.stdout.splitlines()
+    name, *rest = shlex.split(line.partition("robustdl_lib ")[2])
+    given = cli.app.commands[name].make_context(name, rest).params
+    assert name == "reproduce"
+    assert (given["noise"], given["jobs"], given["quiet"], given["disguise"]) == ("symmetric:0.6", 3, True, True)
 
 
 def test_make_without_a_target_prints_help():
     made = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "make figures" in made.stdout
-
-
-def test_inspect_prints_a_table_and_draws_a_figure(run, places):
-    code, out, err = run("inspect", "gce:q=0.5", "--classes", "3", "--progress", "0.5")
-    assert (code, err) == (0, "")
-    assert out.startswith("GCE (q = 0.5) (Talk, eq. 1; Zhang and Sabuncu 2018), 3 classes, progress 0.5\n")
-    assert re.search(r"emphasis mode psi +0.3333 ", out)
-    folder = places / "figures" / "inspect" / "gce-q=0.5"
-    assert out.endswith(f"figure: {folder / 'lens.png'}\n")
-    assert {path.name for path in folder.iterdir()} == {"lens.png", "lens.svg", "lens.csv", "lens.json"}
-    record = json.loads((folder / "lens.json").read_text())
-    assert record["provenance"]["method"] == "gce:q=0.5"
-
-
-def test_inspect_takes_a_loss_from_a_file(run, places):
-    source = places / "my_loss.py"
-    source.write_text("def my_loss(logits, target):\n    return -2 * (target * logits.log_softmax(1)).sum(1)\n")
-    code, out, _ = run("inspect", f"{source}:my_loss")
-    assert code == 0
-    assert out.startswith("my_loss (my_loss.py), 10 classes")
-    assert re.search(r"in the family w\(p\)\(p - q\) +yes ", out)
-    rows = pd.read_csv(places / "figures" / "inspect" / "my_loss" / "lens.csv")
-    assert set(rows["method"]) == {"my_loss", "cce"}
-
-
-def test_methods_prints_a_row_for_each_method_also_for_one_added_at_run_time(run):
-    METHODS.register("late", label="Late", source="a test", role="loss")(losses.mse)
-    _, out, _ = run("methods")
-    assert {line.split()[0] for line in out.splitlines()[1:]} == set(METHODS)
-
-
-def test_the_tables_of_methods_are_in_step(run, places):
-    """But for methods that were added since: `make docs` brings them in."""
-    committed = (ROOT / "docs" / "METHODS.md").read_text()
-    (places / "METHODS.md").write_text(committed)
-    run("readme", str(places / "METHODS.md"))
-    lines, now = committed.splitlines(), (places / "METHODS.md").read_text().splitlines()
-    assert [line for line in lines if line not in now] == [], "renew it: make docs"
-    assert sum(line.startswith("| ") for line in lines) > 40
-
-
-def test_a_page_without_marks_is_refused(run, places):
-    (places / "page.md").write_text("nothing")
-    code, _, err = run("readme", str(places / "page.md"))
-    assert code == 1
-    assert "lacks the marks" in err
-
-
-def test_a_loss_added_at_run_time_is_in_the_figures_the_lens_the_tables_and_the_page(run, places):
-    """One decorated function, and no other file is touched."""
-    METHODS.register("late", label="Late", source="a test", role="loss", formula="(1 - p)**2 / 2")(
-        lambda logits, target: losses.mse(logits, target) / 2
-    )
-    for figure in ("atlas", "emphasis_density", "weight_curves"):
-        cli.draw(figure, [], places)
-        assert "late" in set(pd.read_csv(places / f"{figure}.csv")["method"])
-        assert 'id="late/' in (places / f"{figure}.svg").read_text()
-    assert run("inspect", "late")[1].startswith("Late (a test)")
-    assert re.search(r"^ *late +loss +0.3333 ", run("methods")[1], re.MULTILINE)
-    assert re.search(r"^  late ", run("list")[1], re.MULTILINE)
-    run("explorer", str(places / "explorer.html"))
-    assert "Late" in (places / "explorer.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -297,8 +154,8 @@ def test_the_help_of_a_command_has_examples_that_are_accepted(name, run):
                 if context.params.get(word) not in (None, "", ()):
                     table.parse(context.params[word])
             if {"profile", "methods", "seeds"} <= set(context.params):
-                setting = {key: context.params[key] for key in inspect.signature(train.read_setting).parameters}
-                assert train.read_setting(**setting).slug
+                setting = {key: context.params[key] for key in inspect.signature(options.read_setting).parameters}
+                assert options.read_setting(**setting).slug
     code, out, _ = run(name, "--help")
     assert code == 0
     assert f"  robustdl {name}" in out
@@ -336,6 +193,7 @@ def start(*words, **more):
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heed, **more)
 
 
+@pytest.mark.slow
 def test_a_pipe_that_nobody_reads_ends_the_command_quietly():
     process = start("list", stdout=subprocess.PIPE)
     process.stdout.close()
@@ -352,6 +210,7 @@ def test_an_interrupt_in_training_ends_with_130_and_what_was_finished_is_kept():
     assert process.returncode == 130
 
 
+@pytest.mark.slow
 def test_a_real_terminal_gets_a_drawn_table_and_no_colour_where_none_is_wanted(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")

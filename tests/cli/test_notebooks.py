@@ -1,11 +1,9 @@
 """The committed notebooks: their form, their step with the sources, and how parameters and failures are treated."""
 
 import ast
-import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jupytext
@@ -114,7 +112,7 @@ def test_parameters_are_read(small):
         ("coumt", "3", "no parameter 'coumt'; it has: count (int), share (float), name (str), values (list)"),
         ("count", "three", "count is of type int, found 'three'"),
         ("count", "2.5", "count is of type int"),
-        ("count", "11", "count lies in [1, 10], found 11"),
+        ("count", "11", "count must be in [1, 10], found 11"),
         ("share", "half", "share is of type float"),
     ],
 )
@@ -195,52 +193,3 @@ def test_what_was_printed_in_pieces_is_one_piece():
         ("stderr", "!"),
         ("stdout", "c"),
     ]
-
-
-@pytest.fixture
-def executed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Write an executed notebook without a kernel, in this process, and return the names of the sources."""
-    names: list[str] = []
-
-    def execute(source: Path, output: Path, given: object, settings: object) -> None:
-        names.append(source.stem)
-        if "fails" in source.stem:
-            raise notebooks.NotebookFailed(f"{source.name} stopped")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text("{}")
-
-    monkeypatch.setattr(notebooks, "execute", execute)
-    monkeypatch.setattr(notebooks, "spread", lambda task, calls, **_: (task(*call) for call in calls))
-    return names
-
-
-def test_only_what_is_older_than_its_source_the_library_or_the_rows_is_executed(tmp_path: Path, executed: list[str]):
-    (tmp_path / "notebooks" / "solutions").mkdir(parents=True)
-    sources = [tmp_path / "notebooks" / "01_a.py", tmp_path / "notebooks" / "solutions" / "01_a.py"]
-    library, rows = tmp_path / "library" / "room" / "file.py", tmp_path / "rows" / "run" / "history.csv"
-    for path in (*sources, library, rows):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
-        os.utime(path, (1e9, 1e9))
-    inputs = [tmp_path / "library", tmp_path / "rows"]
-    run = lambda: notebooks.execute_course(sources, tmp_path / "into", {}, inputs)  # noqa: E731
-    assert run() == []
-    assert (tmp_path / "into" / "solutions" / "01_a.ipynb").is_file()
-    assert len(executed) == 2
-    assert run() == []
-    assert len(executed) == 2
-    for count, path in enumerate((library, rows, sources[0]), start=1):
-        later = time.time() + 10 * count
-        os.utime(path, (later, later))
-        run()
-        os.utime(path, (1e9, 1e9))
-    assert len(executed) == 2 + 2 + 2 + 1
-
-
-def test_a_notebook_that_fails_is_named_and_keeps_no_other_from_its_turn(tmp_path: Path, executed: list[str]) -> None:
-    sources = [tmp_path / "01_fails.py", tmp_path / "02_good.py"]
-    for path in sources:
-        path.write_text("")
-    assert notebooks.execute_course(sources, tmp_path / "into", {}, []) == ["01_fails.py stopped"]
-    assert (tmp_path / "into" / "02_good.ipynb").is_file()
-    assert not (tmp_path / "into" / "01_fails.ipynb").exists()

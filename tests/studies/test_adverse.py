@@ -156,7 +156,7 @@ def test_transitions_name_classes_and_sum_to_1(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(
         cifar_n, "read", lambda _: {cifar_n.CLEAN: labels, "worse_label": np.where(labels == 1, 2, labels)}
     )
-    monkeypatch.setattr(adverse, "COMPARED", ("symmetric:0.4", "human:worst"))
+    monkeypatch.setattr(adverse, "NOISE_SPECS", ("symmetric:0.4", "human:worst"))
     rows = adverse.transitions_cifar10n()
     assert list(rows) == ["spec", "true", "given", "realised"]
     assert rows.groupby(["spec", "true"])["realised"].sum().to_numpy() == pytest.approx(1.0)
@@ -199,7 +199,7 @@ def test_committed_rows_are_whole_and_say_what_they_rest_on(name: str) -> None:
 def test_committed_measurements_are_complete(name: str) -> None:
     rows = studies.rows(name)
     assert set(rows["noise"]) == {str(NOISES.parse(adverse.NOISE))}
-    assert set(rows["method"]) == {str(METHODS.parse(spec)) for spec in adverse.METHODS}
+    assert set(rows["method"]) == {str(METHODS.parse(spec)) for spec in adverse.METHOD_SPECS}
     assert set(rows["kind"]) >= KINDS
     assert rows.loc[rows["kind"] != "clean", "auroc"].notna().all()
 

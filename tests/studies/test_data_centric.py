@@ -69,7 +69,7 @@ def test_the_study_has_every_row_that_it_promises(few: None) -> None:
 
 
 @pytest.mark.parametrize("out_of_sample", [False, True])
-@pytest.mark.parametrize("noise", data_centric.NOISES)
+@pytest.mark.parametrize("noise", data_centric.NOISE_SPECS)
 def test_a_learner_that_knows_the_truth_finds_all_and_mends_all(noise: str, out_of_sample: bool) -> None:
     look = knowing_look(noise, out_of_sample)
     actions = {item.row["action"]: item for item in data_centric.consequences(look)}
@@ -156,4 +156,4 @@ def test_the_committed_rows_are_whole() -> None:
     seeds = trained["seed"].nunique()
     assert (trained[trained["noise"] != "none"].groupby(["noise", "seed"]).size() == 9).all()
     assert (trained["noise"] == "none").sum() == seeds
-    assert set(table["noise"]) == {*data_centric.NOISES, "none"}
+    assert set(table["noise"]) == {*data_centric.NOISE_SPECS, "none"}

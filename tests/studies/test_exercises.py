@@ -118,7 +118,7 @@ def test_a_second_look_ranks_acts_and_looks_again(few: None) -> None:
     ranked = table[table["part"] == "ranking"]
     assert set(map(tuple, ranked[["noise", "method", "score"]].to_numpy())) == {
         (noise, method, score)
-        for noise in exercises.NOISES
+        for noise in exercises.NOISE_SPECS
         for method in exercises.RANKERS
         for score in ("p_y", "margin")
     }
@@ -150,6 +150,6 @@ def test_the_audit_of_the_digits_names_the_most_suspicious(few: None) -> None:
 
 
 def test_a_confident_contradiction_is_a_high_product() -> None:
-    rows = exercises._doubted(smoke(noise="adverse:wrong=0.2,ood=0.1,ambiguous=0.1", examples=200, epochs=1))
+    rows = exercises._doubted(smoke(noise="adverse:wrong=0.2,ood=0.1,ambiguous=0.1", examples=200, epochs=1), "kinds")
     assert rows.loc[rows["score"] == "product", "mean"].between(0, 1).all()
     assert {"clean", "mislabelled", "out of distribution", "ambiguous"} == set(rows["kind"])
