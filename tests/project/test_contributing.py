@@ -14,7 +14,7 @@ import torch
 from matplotlib.figure import Figure
 
 from robustdl_lib import RunConfig, cli, data, gradients, noise, objective, paths, store, symbols
-from robustdl_lib.cli import notebooks, train
+from robustdl_lib.cli import figures, notebooks
 from robustdl_lib.registry import FIGURES, TABLES
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +94,7 @@ def test_a_figure(tmp_path: Path) -> None:
     assert isinstance(drawn, Figure)
     assert [line.get_label() for line in drawn.axes[0].lines] == list(pd.unique(runs["method"]))
     kept = store.all_runs(paths.shelf("reference", "quick"))[:2]
-    train.draw("entropy_by_epoch", kept, tmp_path)
+    figures.draw("entropy_by_epoch", kept, tmp_path)
     assert {path.suffix for path in tmp_path.glob("entropy_by_epoch.*")} == {".png", ".svg", ".csv", ".json"}
 
 

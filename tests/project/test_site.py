@@ -77,8 +77,7 @@ def anchors(path: Path) -> frozenset[str]:
 
 
 def pages(site: Path) -> list[Path]:
-    """Return the pages that Sphinx wrote; those in _static stand alone and have tests of their own."""
-    """Return the pages that Sphinx wrote; the explorer's own page is shown in a frame of another."""
+    """Return the pages that Sphinx wrote: those in _static, and the explorer's own, have tests of their own."""
     shown = site / "docs" / "explorer.html"
     return sorted(p for p in site.rglob("*.html") if p.relative_to(site).parts[0] != "_static" and p != shown)
 
