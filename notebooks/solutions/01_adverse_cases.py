@@ -23,7 +23,7 @@ kept: str = "reference"  # reference: committed rows; runs: trained and computed
 committed = kept == "reference"
 
 # %% [markdown]
-# ### 01.1 [Adverse cases](../01_adverse_cases.ipynb)
+# ## 01.1 [Adverse cases](../01_adverse_cases.ipynb)
 #
 # > Why is the share of wrong labels 40 % though nobody mislabelled anything?
 #
@@ -39,7 +39,7 @@ assert torch.equal(foreign.mislabelled, outside)
 assert (foreign.clean_labels[outside] == -1).all()
 
 # %% [markdown]
-# ### 01.2 [Adverse cases](../01_adverse_cases.ipynb)
+# ## 01.2 [Adverse cases](../01_adverse_cases.ipynb)
 #
 # > without the pairs truck-automobile and cat-dog (share their errors evenly)
 #
@@ -62,7 +62,7 @@ assert after < before
 # %% [markdown]
 # Two pairs of forty-five make a good part of the asymmetry, but most of it is left: people have many small habits beside two large ones.
 #
-# ### 01.3 [Adverse cases](../01_adverse_cases.ipynb)
+# ## 01.3 [Adverse cases](../01_adverse_cases.ipynb)
 #
 # > Is GCE nearer to CCE or to DM, and does early stopping help entropy?
 #
@@ -84,7 +84,7 @@ auroc.round(2)
 # To DM: after 50 epochs every one of its six numbers is nearer to DM's. Stopping early helps the entropy of CCE, which by then has not learnt by heart: foreign and ambiguous examples stand out more after 10 epochs than after 50. GCE and DM do not memorise, and longer training makes their entropy of
 # foreign examples a better signal, not a worse one. That CCE's entropy sees wrong labels at the end is its memorising, caught half-way.
 #
-# ### 01.4 [Adverse cases](../01_adverse_cases.ipynb)
+# ## 01.4 [Adverse cases](../01_adverse_cases.ipynb)
 #
 # > Is the network less sure of a blend than of halves?
 #
@@ -104,7 +104,7 @@ unsure.round(2)
 # %% [markdown]
 # Half right. Blends are told from clean digits better with every seed, though not by much, and how unsure the network is of them on average is about the same: after fifty epochs it has learnt most of their labels, of the one kind as of the other.
 #
-# ### 01.5 [Adverse cases](../01_adverse_cases.ipynb)
+# ## 01.5 [Adverse cases](../01_adverse_cases.ipynb)
 #
 # > Which kind does that single out, and which does it lose?
 

@@ -24,7 +24,7 @@ trained = exercises.trained(kept)
 ended, usual, small = trained.ended, trained.usual, trained.small
 
 # %% [markdown]
-# ### 02.1 [Honest splits](../02_splits.ipynb)
+# ## 02.1 [Honest splits](../02_splits.ipynb)
 #
 # > Which copies now cross the split
 #
@@ -47,7 +47,7 @@ assert crossing[0.2] > 0.3
 assert crossing[0.3] == 0
 
 # %% [markdown]
-# ### 02.2 [Honest splits](../02_splits.ipynb)
+# ## 02.2 [Honest splits](../02_splits.ipynb)
 #
 # > take the nearer of an image and its mirrored self
 #
@@ -70,7 +70,7 @@ assert counted.index[0][0] == counted.index[0][1]
 # Nearly all are of one class, 0, 1 or 8, whose mirror image is another slanted way to write the same digit. For such classes a mirrored copy on the
 # other side of a split would be a leak; that classes like 2 or 7 do not appear says that mirroring changes them.
 #
-# ### 02.3 [Honest splits](../02_splits.ipynb)
+# ## 02.3 [Honest splits](../02_splits.ipynb)
 #
 # > How much larger is the spread of the scores than under `random`, and why?
 #
@@ -93,7 +93,7 @@ stretched.round(2)
 # A stretch holds the digits of few writers, and some write more clearly than others: the test examples are not independent, so an average over
 # 360 of them is as uncertain as one over far fewer. Neighbours in time are on one side, so the mean is lower too.
 #
-# ### 02.4 [Honest splits](../02_splits.ipynb)
+# ## 02.4 [Honest splits](../02_splits.ipynb)
 #
 # > Does the order of the methods in notebook 03 survive?
 
@@ -107,7 +107,7 @@ survives.assign(mean=survives.mean(axis=1)).round(1)
 # With these two methods it does: DM ends above CCE with every seed, on either split, and both score about as on the stratified split. At 0.3 the digits' look-alikes are few (notebook 02); the noise, whose copies no split
 # shares, is what matters here.
 #
-# ### 02.5 [Honest splits](../02_splits.ipynb)
+# ## 02.5 [Honest splits](../02_splits.ipynb)
 #
 # > At which distance do the first clusters of more than two images appear
 #

@@ -24,7 +24,7 @@ trained = exercises.trained(kept)
 ended, usual, big, small, same = trained.ended, trained.usual, trained.big, trained.small, trained.same
 
 # %% [markdown]
-# ### 03.1 [Training under label noise](../03_training_under_noise.ipynb)
+# ## 03.1 [Training under label noise](../03_training_under_noise.ipynb)
 #
 # > The talk moves DM's mode from 1/2 to 2/3 there
 #
@@ -45,7 +45,7 @@ shown.round(2)
 # CCE loses what it had; DM keeps most of it with both modes. The talk's move to 2/3 does not pay here: with $\lambda = 2$ DM ends below $\lambda = 1/2$ with every seed. A likely cause is that only $\lambda$ was moved: a larger $\lambda$ asks for a larger $\beta$ (notebook 05), and
 # at $\beta = 12$ the density of $\lambda = 2$ is flatter than that of $\lambda = 1/2$, so that wrong labels keep more of their weight.
 #
-# ### 03.2 [Training under label noise](../03_training_under_noise.ipynb)
+# ## 03.2 [Training under label noise](../03_training_under_noise.ipynb)
 #
 # > by how much does the true label still lead in its row? What happens to `corrected`?
 #
@@ -70,7 +70,7 @@ agree.round(1)
 # `corrected` falls to less than half for the robust method, though half as many labels are wrong: wrong labels that agree with each other are learnt as if
 # they were a class. CCE, which believed most of the others too, hardly changes.
 #
-# ### 03.3 [Training under label noise](../03_training_under_noise.ipynb)
+# ## 03.3 [Training under label noise](../03_training_under_noise.ipynb)
 #
 # > Which digits does it never predict after 50 epochs, and do they return?
 
@@ -93,7 +93,7 @@ assert not committed or big_mae[1] < 65
 # The rows are of ResNet-8 (`python -m robustdl_lib study longer_mae`), and with it the answer is: none, and so nothing has to return. The committed run of ResNet-20 with the same seed ends four tenths short, as a network does that never says four of the ten digits. So what MAE leaves behind depends on the network, and
 # not on the seed alone: a deeper one starts further from where its weight $2 p_y (1-p_y)$ lets it move. Which four they are and whether they return takes the longer training of ResNet-20, which is not among the committed rows.
 #
-# ### 03.4 [Training under label noise](../03_training_under_noise.ipynb)
+# ## 03.4 [Training under label noise](../03_training_under_noise.ipynb)
 #
 # > Which is the easier one, and what rate is realised?
 #
@@ -111,7 +111,7 @@ assert np.isclose(rates["symmetric_all:0.4"], 0.4 * 9 / 10)
 assert abs(drawn["symmetric_all:0.4"] - 0.36) < 0.04
 
 # %% [markdown]
-# ### 03.5 [Training under label noise](../03_training_under_noise.ipynb)
+# ## 03.5 [Training under label noise](../03_training_under_noise.ipynb)
 #
 # > Why does it exceed their share of the examples even for DM, which fits hardly any of them?
 

@@ -21,7 +21,7 @@ torch.set_num_threads(1)  # many small computations: threads would wait for each
 points: int = 401  # of the curves and grids that are computed here, in [101, 5001]
 
 # %% [markdown]
-# ### 04.1 [Example weighting](../04_example_weighting.ipynb)
+# ## 04.1 [Example weighting](../04_example_weighting.ipynb)
 #
 # > For which $n$ is $\psi = 1/10$?
 #
@@ -34,7 +34,7 @@ print(f"psi of (1 - p)^9: {gradients.emphasis_mode(power):.4f}")
 assert abs(gradients.emphasis_mode(power) - 0.1) < 1e-4
 
 # %% [markdown]
-# ### 04.2 [Example weighting](../04_example_weighting.ipynb)
+# ## 04.2 [Example weighting](../04_example_weighting.ipynb)
 #
 # > Show that its gradient is *not* along $p - q$ when $C > 2$. In which example is the difference largest?
 #
@@ -54,7 +54,7 @@ assert worst[0] < 0.01
 assert abs(worst[1] - worst[2]) < 0.1
 
 # %% [markdown]
-# ### 04.3 [Example weighting](../04_example_weighting.ipynb)
+# ## 04.3 [Example weighting](../04_example_weighting.ipynb)
 #
 # > Derive its weight. Can its mode leave 0?
 #
@@ -68,7 +68,7 @@ for a, b in ((0.1, 1.0), (6.0, 0.1)):
     assert abs(gradients.emphasis_mode(f"sce:a={a},b={b}") - top) < 1e-4
 
 # %% [markdown]
-# ### 04.4 [Example weighting](../04_example_weighting.ipynb)
+# ## 04.4 [Example weighting](../04_example_weighting.ipynb)
 #
 # > What is traded against a larger $\psi$?
 #
@@ -88,7 +88,7 @@ traded.rename_axis("q").round(3)
 # From $q = 0.1$ to 1 the weight of a contradicted label ($p_y = 0.01$) falls to a sixtieth: that is the robustness. At the start of training
 # all labels are near 1/10, and their weight falls to an eighth: that is the price, slow learning and classes left behind (MAE in notebook 03).
 #
-# ### 04.5 [Example weighting](../04_example_weighting.ipynb)
+# ## 04.5 [Example weighting](../04_example_weighting.ipynb)
 #
 # > Show that with the integral CCE would be left exactly as it is.
 #
@@ -107,7 +107,7 @@ assert not torch.allclose(steps["beta:a=1,n=2"], steps["cce"], rtol=0.1)
 print("CCE by the integral is CCE; by the batch sum it is not")
 
 # %% [markdown]
-# ### 04.6 [Example weighting](../04_example_weighting.ipynb)
+# ## 04.6 [Example weighting](../04_example_weighting.ipynb)
 #
 # > what is its "weight" curve, where does it vanish, and why does $\psi$ not tell all about it?
 #

@@ -22,7 +22,7 @@ committed = kept == "reference"
 counts = exercises.last_p_y(kept).pivot_table(index="p", columns=["method", "subset"], values="count", aggfunc="sum")
 
 # %% [markdown]
-# ### 05.1 [Emphasis density](../05_emphasis_density.ipynb)
+# ## 05.1 [Emphasis density](../05_emphasis_density.ipynb)
 #
 # > Derive its mode, and its density as $\beta \to \infty$.
 #
@@ -39,7 +39,7 @@ assert abs(gradients.emphasis_mode("normal:beta=10,psi=0.3") - 0.3) < 1e-4
 assert inside[1] < inside[10] < inside[60]
 
 # %% [markdown]
-# ### 05.2 [Emphasis density](../05_emphasis_density.ipynb)
+# ## 05.2 [Emphasis density](../05_emphasis_density.ipynb)
 #
 # > Which $\beta$ comes closest to CCE? Why does $\beta \to 0$ weigh all examples alike, and not as CCE does?
 
@@ -55,7 +55,7 @@ assert min(away, key=away.get) == 2
 # $\beta = 2$ is the nearest. At $\beta = 0$ the weight is $e^0 = 1$ for all. What DM states is the norm of the derivative *itself*: a weight of 1 is a step of the same length for each example,
 # fitted or not. CCE's own weight is $2 (1 - p_y)$; "unweighted cross entropy" weighs.
 #
-# ### 05.3 [Emphasis density](../05_emphasis_density.ipynb)
+# ## 05.3 [Emphasis density](../05_emphasis_density.ipynb)
 #
 # > Express the derivative of the share by $\beta$ as a covariance.
 #
@@ -76,7 +76,7 @@ for lam, sign in ((0, 1), (2, -1)):
     assert np.sign(slope) == sign
 
 # %% [markdown]
-# ### 05.4 [Emphasis density](../05_emphasis_density.ipynb)
+# ## 05.4 [Emphasis density](../05_emphasis_density.ipynb)
 #
 # > Why can it not be equal? Look at both ends.
 
@@ -96,7 +96,7 @@ assert gradients.weight_curve("mae", [0.0, 1.0])["weight"].max() < 1e-6
 # DM's weight is an exponential and never 0: a contradicted and a fitted example keep a weight of 1, whatever $\beta$. MAE's vanishes at both ends. To vanish DM would need an infinite $\beta$, which is
 # a spike.
 #
-# ### 05.5 [Emphasis density](../05_emphasis_density.ipynb)
+# ## 05.5 [Emphasis density](../05_emphasis_density.ipynb)
 #
 # > Does $\sigma$ still tell CCE from DM at the last epoch?
 

@@ -22,7 +22,7 @@ trained = exercises.trained(kept)
 ended, usual, small = trained.ended, trained.usual, trained.small
 
 # %% [markdown]
-# ### 06.1 [Noise and difficulty](../06_noise_and_difficulty.ipynb)
+# ## 06.1 [Noise and difficulty](../06_noise_and_difficulty.ipynb)
 #
 # > How many of all clean examples does a method lose that gives the band below 0.1 no weight at all?
 #
@@ -46,7 +46,7 @@ print(
 assert not committed or (lost["clean"].iloc[0] < 0.01 and lost["wrong"].iloc[0] > 0.5)
 
 # %% [markdown]
-# ### 06.2 [Noise and difficulty](../06_noise_and_difficulty.ipynb)
+# ## 06.2 [Noise and difficulty](../06_noise_and_difficulty.ipynb)
 #
 # > at which rates does the choice change, and by how many points?
 #
@@ -54,7 +54,7 @@ assert not committed or (lost["clean"].iloc[0] < 0.01 and lost["wrong"].iloc[0] 
 # In the committed rows validation goes back from 1/2 to 1/3 at 20 % (test accuracy 0.9 points higher) and at 80 % (2.7 lower), and to 0 without noise, where it costs nothing; the oracle changes at 80 % alone. The price in points is the difference between the columns of the table of
 # test accuracies, and the bars (*as good*, within two points) say beforehand where it is small.
 #
-# ### 06.3 [Noise and difficulty](../06_noise_and_difficulty.ipynb)
+# ## 06.3 [Noise and difficulty](../06_noise_and_difficulty.ipynb)
 #
 # > gives the steep weight more time. Does it still underfit?
 #
@@ -67,7 +67,7 @@ print(f"w at 0.1 is {start[1] / start[0]:.2f} times, at the mode {start[2] / sta
 assert start[1] < 1.3 * start[0] < start[2]
 
 # %% [markdown]
-# ### 06.4 [Noise and difficulty](../06_noise_and_difficulty.ipynb)
+# ## 06.4 [Noise and difficulty](../06_noise_and_difficulty.ipynb)
 #
 # > Take the seed of the search alone, `found[found["seed"] == 0]`: which steps of the last panel change, and which differences survive?
 #
@@ -94,7 +94,7 @@ side.round(2)
 # What survives: every mode but 0 that is chosen is ahead of 0 by more than two points at each rate with noise. What does not: that
 # 60 % of wrong labels ask for another mode than 40 %.
 #
-# ### 06.5 [Noise and difficulty](../06_noise_and_difficulty.ipynb)
+# ## 06.5 [Noise and difficulty](../06_noise_and_difficulty.ipynb)
 #
 # > What does the first table look like there, and what should that do to the best mode?
 
@@ -110,7 +110,7 @@ pd.DataFrame(wrong_among).round(1).rename_axis("wrong labels among them (%), p_y
 # There the lowest band is *not* where the wrong labels are: few of those below 0.1 are wrong, while nine in ten of those between 0.1 and 0.5 are. Half-believed is what a wrong label of a look-alike is. So no mode up to 1/2 avoids them; it would have to be close to 1, where
 # everything is learnt already, or at 0. A weight that is read off $p_y$ is the wrong tool for this noise.
 #
-# ### 06.6 [Noise and difficulty](../06_noise_and_difficulty.ipynb)
+# ## 06.6 [Noise and difficulty](../06_noise_and_difficulty.ipynb)
 #
 # > the $p_y$ at which a label is as likely wrong as right, from the histogram of one epoch. Does it rise with $r$?
 #

@@ -26,7 +26,7 @@ logits, labels = 2 * torch.randn(64, 10, generator=generator, dtype=torch.float6
 last = exercises.last_p_y(kept)
 
 # %% [markdown]
-# ### 07.1 [Target modification](../07_target_modification.ipynb)
+# ## 07.1 [Target modification](../07_target_modification.ipynb)
 #
 # > Derive $\partial H(p)/\partial z_j$ by hand
 #
@@ -42,7 +42,7 @@ assert torch.allclose(by_autograd, (-probs * (probs.log() + H)).detach(), atol=1
 print("autograd agrees; the parts sum to 0:", bool(by_autograd.sum(dim=1).abs().max() < 1e-12))
 
 # %% [markdown]
-# ### 07.2 [Target modification](../07_target_modification.ipynb)
+# ## 07.2 [Target modification](../07_target_modification.ipynb)
 #
 # > at which $p_y$ does LS stop pulling?
 #
@@ -62,7 +62,7 @@ assert (
 assert not committed or above["LS"] < above["CCE"]
 
 # %% [markdown]
-# ### 07.3 [Target modification](../07_target_modification.ipynb)
+# ## 07.3 [Target modification](../07_target_modification.ipynb)
 #
 # > At which $\epsilon$ does hard bootstrapping change the semantic class of a target?
 #
@@ -77,7 +77,7 @@ for method, border in ((targets.boot_hard, 0.5), (targets.boot_soft, 1 / 1.7)):
     assert said == [0, 1]
 
 # %% [markdown]
-# ### 07.4 [Target modification](../07_target_modification.ipynb)
+# ## 07.4 [Target modification](../07_target_modification.ipynb)
 #
 # > Write fact 4 with a minus and show that its gradient is that of soft bootstrapping
 #

@@ -29,7 +29,7 @@ trained = exercises.trained(kept)
 ended, small, like = trained.ended, trained.small, trained.like
 
 # %% [markdown]
-# ### 08.1 [Direction and magnitude](../08_direction_and_magnitude.ipynb)
+# ## 08.1 [Direction and magnitude](../08_direction_and_magnitude.ipynb)
 #
 # > Why does a prediction that is sure of the wrong class move slowly whatever the loss?
 #
@@ -45,7 +45,7 @@ assert ((rise["cce"] / rise.index).diff().abs().iloc[-1]) < 0.01
 rise.rename_axis("p_y").map("{:.2g}".format)
 
 # %% [markdown]
-# ### 08.2 [Direction and magnitude](../08_direction_and_magnitude.ipynb)
+# ## 08.2 [Direction and magnitude](../08_direction_and_magnitude.ipynb)
 #
 # > That of CP has no closed form: which equation does its $p_1$ solve?
 #
@@ -61,7 +61,7 @@ assert np.allclose(ends["ls:eps=0.5"], [[2 / 3, 1 / 6, 1 / 6]], atol=0.01)
 assert np.allclose(ends["cp:eps=0.5"], [[solved, (1 - solved) / 2, (1 - solved) / 2]], atol=0.01)
 
 # %% [markdown]
-# ### 08.3 [Direction and magnitude](../08_direction_and_magnitude.ipynb)
+# ## 08.3 [Direction and magnitude](../08_direction_and_magnitude.ipynb)
 #
 # > At which $\epsilon$ does a second end appear, and why there?
 #
@@ -76,7 +76,7 @@ assert len(fixed[0.4]) == 1 < len(fixed[0.6])
 assert any(np.allclose(end, [0.4, 0.6, 0], atol=0.02) for end in fixed[0.6])
 
 # %% [markdown]
-# ### 08.4 [Direction and magnitude](../08_direction_and_magnitude.ipynb)
+# ## 08.4 [Direction and magnitude](../08_direction_and_magnitude.ipynb)
 #
 # > What does each factor guard against?
 
@@ -98,7 +98,7 @@ guarded.round(2)
 # *Time* guards against an early learner: by confidence alone a sure prediction is hardly drawn to its label even at $t/T = 0.1$, when sureness is worth nothing yet. *Confidence* guards against a learner that does not know: by time alone, late in
 # training, even an unsure prediction is pushed away from its label (the negative pull), and there are three ends in this triangle. The product has neither fault, and with three classes one end.
 #
-# ### 08.5 [Direction and magnitude](../08_direction_and_magnitude.ipynb)
+# ## 08.5 [Direction and magnitude](../08_direction_and_magnitude.ipynb)
 #
 # > Which half of the disguise pays, the rate or the decay?
 
@@ -112,7 +112,7 @@ paid.assign(mean=paid.mean(axis=1), oracle=halves.groupby(["peak_lr", "weight_de
 # %% [markdown]
 # The rate. With half of it alone CCE ends higher with every seed, with twice the decay alone lower with every seed (ResNet-8 here). The best epoch hardly moves: a smaller rate memorises less in the same time.
 #
-# ### 08.6 [Direction and magnitude](../08_direction_and_magnitude.ipynb)
+# ## 08.6 [Direction and magnitude](../08_direction_and_magnitude.ipynb)
 #
 # > How much longer do they stay together
 #

@@ -24,7 +24,7 @@ generator = torch.Generator().manual_seed(seed)
 logits, labels = 2 * torch.randn(64, 10, generator=generator, dtype=torch.float64), torch.arange(64) % 10
 
 # %% [markdown]
-# ### 09.1 [ProSelfLC](../09_proselflc.ipynb)
+# ## 09.1 [ProSelfLC](../09_proselflc.ipynb)
 #
 # > What is the smallest $l(p)$ that can ever correct a target?
 #
@@ -45,7 +45,7 @@ assert trusted.min() > 0.5
 assert (targets.semantic_class(targets.proselflc(label, z, progress=0.5)) == 0).all()
 
 # %% [markdown]
-# ### 09.2 [ProSelfLC](../09_proselflc.ipynb)
+# ## 09.2 [ProSelfLC](../09_proselflc.ipynb)
 #
 # > What does $B$ change, and what can it not change?
 #
@@ -68,7 +68,7 @@ print("t/T at which the target changes its class; inf: not within the training")
 heard.round(3)
 
 # %% [markdown]
-# ### 09.3 [ProSelfLC](../09_proselflc.ipynb)
+# ## 09.3 [ProSelfLC](../09_proselflc.ipynb)
 #
 # > Why does fact 2 of [notebook 07](../07_target_modification.ipynb) not apply to it? Verify with `logit_gradient`.
 #
@@ -88,7 +88,7 @@ print("largest distance from (1 - eps)(p - q):", {f"T = {T}": round(value, 4) fo
 assert off[1] < 1e-12 < 0.01 < off[0.5]
 
 # %% [markdown]
-# ### 09.4 [ProSelfLC](../09_proselflc.ipynb)
+# ## 09.4 [ProSelfLC](../09_proselflc.ipynb)
 #
 # > How much trust does $p_y = 0.05$ need?
 #
@@ -106,7 +106,7 @@ assert abs(float(pull)) < 1e-9
 assert least.fun > 0.78
 
 # %% [markdown]
-# ### 09.5 [ProSelfLC](../09_proselflc.ipynb)
+# ## 09.5 [ProSelfLC](../09_proselflc.ipynb)
 #
 # > Which one would you expect to fail first, and why?
 #

@@ -22,7 +22,7 @@ trained = exercises.trained(kept)
 history, ended, usual, big, same = trained.history, trained.ended, trained.usual, trained.big, trained.same
 
 # %% [markdown]
-# ### 10.1 [Training dynamics](../10_training_dynamics.ipynb)
+# ## 10.1 [Training dynamics](../10_training_dynamics.ipynb)
 #
 # > Which curve differs most in its *course*, whatever its end?
 #
@@ -38,7 +38,7 @@ assert not committed or early.loc[12, "asymmetric:0.4"] > 2 * early.loc[12, "sym
 early.round(0).rename_axis("share of the final wrong fitting (%), epoch")
 
 # %% [markdown]
-# ### 10.2 [Training dynamics](../10_training_dynamics.ipynb)
+# ## 10.2 [Training dynamics](../10_training_dynamics.ipynb)
 #
 # > At which $\epsilon$ do correct labels suffer?
 #
@@ -55,7 +55,7 @@ own = same[same["method"].isin(["cce", "boot_hard:eps=0.5"])].groupby("method")[
 print("clean labels fitted (%):", own.round(1).to_dict())
 
 # %% [markdown]
-# ### 10.3 [Training dynamics](../10_training_dynamics.ipynb)
+# ## 10.3 [Training dynamics](../10_training_dynamics.ipynb)
 #
 # > Which orders are left, and why? What does ProSelfLC trust by then?
 #
@@ -85,7 +85,7 @@ middle.round(2)
 # In the middle of the longer training, where $g = 1/2$, two thirds of the wrong labels are fitted already, so that what it then trusts is mostly wrong: correction by the learner itself must begin before the learner has been corrupted. A larger
 # learning rate for longer, as in the paper's schedule, puts memorising off; so would a $g$ that rises earlier.
 #
-# ### 10.4 [Training dynamics](../10_training_dynamics.ipynb)
+# ## 10.4 [Training dynamics](../10_training_dynamics.ipynb)
 #
 # > Which of the six panels can you draw for data of your own, and what do they tell?
 #

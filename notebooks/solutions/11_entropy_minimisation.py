@@ -26,7 +26,7 @@ history, ended, big, same, like = trained.history, trained.ended, trained.big, t
 generator = torch.Generator().manual_seed(seed)
 
 # %% [markdown]
-# ### 11.1 [Entropy minimisation](../11_entropy_minimisation.ipynb)
+# ## 11.1 [Entropy minimisation](../11_entropy_minimisation.ipynb)
 #
 # > Why does LS then punish a sure prediction more than CP does?
 #
@@ -44,7 +44,7 @@ assert push["ls:eps=0.25"][-1] > 0.22
 assert 0 < push["cp:eps=0.25"][-1] < 1e-6
 
 # %% [markdown]
-# ### 11.2 [Entropy minimisation](../11_entropy_minimisation.ipynb)
+# ## 11.2 [Entropy minimisation](../11_entropy_minimisation.ipynb)
 #
 # > how much of Boot-soft's gain over CCE is owed to rewarding low entropy?
 
@@ -61,7 +61,7 @@ by_seed.assign(mean=by_seed.mean(axis=1)).round(1)
 # Boot-soft ends six points above CCE. Detached, by fact 2 a matter of rate and decay alone (its twin is the second line of CCE), it keeps about half of them. The other half is what the flowing gradient adds; it is there with every
 # seed, between one and five points, and that is as much as three seeds say.
 #
-# ### 11.3 [Entropy minimisation](../11_entropy_minimisation.ipynb)
+# ## 11.3 [Entropy minimisation](../11_entropy_minimisation.ipynb)
 #
 # > Which learners are heard then? What is the risk on each side?
 #
@@ -81,7 +81,7 @@ for rho in (0.1, 0.4, 0.8):
     assert said == [0, 1]
 
 # %% [markdown]
-# ### 11.4 [Entropy minimisation](../11_entropy_minimisation.ipynb)
+# ## 11.4 [Entropy minimisation](../11_entropy_minimisation.ipynb)
 #
 # > Show that its detached gradient $p - p_T$ lowers the entropy for $T < 1$ and does nothing for $T = 1$
 #
@@ -103,7 +103,7 @@ assert (changes.loc[changes["T"] == 1, "largest dH"].abs() < 1e-12).all()
 print("of", 5000 * len(changes), "steps none raises the entropy")
 
 # %% [markdown]
-# ### 11.5 [Entropy minimisation](../11_entropy_minimisation.ipynb)
+# ## 11.5 [Entropy minimisation](../11_entropy_minimisation.ipynb)
 #
 # > which method loses the most truths for each point of sureness? Choose an epoch at which you would stop it, without looking at the true labels.
 

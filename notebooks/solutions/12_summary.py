@@ -24,7 +24,7 @@ trained = exercises.trained(kept)
 history, same = trained.history, trained.same
 
 # %% [markdown]
-# ### 12.1 [Summary](../12_summary.ipynb)
+# ## 12.1 [Summary](../12_summary.ipynb)
 #
 # > Which two columns of the first table predict the rank in the second best?
 #
@@ -43,7 +43,7 @@ ended_at.round(1).rename_axis("psi; last test accuracy (%)")
 # %% [markdown]
 # Near 0 the wrong labels are learnt; near 1/2 are some of the best and all of the failures: MAE, truncated GCE, Hampel's loss and others, which start from $p_y = 1/10$ and give it little weight or none. That is a description of these rows, not a law.
 #
-# ### 12.2 [Summary](../12_summary.ipynb)
+# ## 12.2 [Summary](../12_summary.ipynb)
 #
 # > How many seeds would you want before you believe *holds*?
 #
@@ -62,7 +62,7 @@ assert np.allclose(needed[[2, 3, 5, 10]], [4.46, 1.69, 0.95, 0.58], atol=0.01)
 needed.round(2).rename_axis("seeds").rename("a difference that holds, in spreads of seeds").to_frame()
 
 # %% [markdown]
-# ### 12.3 [Summary](../12_summary.ipynb)
+# ## 12.3 [Summary](../12_summary.ipynb)
 #
 # > With three seeds, how often does a claim about two equal methods hold by chance alone?
 #
@@ -78,7 +78,7 @@ print(f"every one of three seeds says so: {every:.3f}")
 assert np.allclose([three, ten, every], [0.05, 0.05, 1 / 8], atol=0.01)
 
 # %% [markdown]
-# ### 12.4 [Summary](../12_summary.ipynb)
+# ## 12.4 [Summary](../12_summary.ipynb)
 #
 # > Pick a claim that does not come out and write down what you would train to find the cause.
 #

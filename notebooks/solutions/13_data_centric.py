@@ -21,7 +21,7 @@ committed = kept == "reference"
 digits = data.load_source("digits")
 
 # %% [markdown]
-# ### 13.1 [Data and model](../13_data_centric.ipynb)
+# ## 13.1 [Data and model](../13_data_centric.ipynb)
 #
 # > only those suspects whose suggested class has an average probability above 0.9, and drop the other suspects
 #
@@ -41,7 +41,7 @@ compared.assign(mean=compared.mean(axis=1), wrong=wrong).round(1).rename(columns
 # No: it is dropping, to the last digit. The average is over *all* epochs, and in the first ones no network is sure of anything, so no suggestion reaches 0.9 and none is corrected. The threshold was meant for a prediction and is asked of an average. That dropping and correcting are within a
 # point of each other (correcting ahead under symmetric noise, dropping under asymmetric) leaves little for a mixture to win.
 #
-# ### 13.2 [Data and model](../13_data_centric.ipynb)
+# ## 13.2 [Data and model](../13_data_centric.ipynb)
 #
 # > For which noise does it rank better than $p_y$?
 
@@ -58,7 +58,7 @@ margin.assign(p_y=ranking["p_y"].mean(axis=1), margin=ranking["margin"].mean(axi
 # Only where the plain learner meets symmetric noise, with every seed, and by less than half a hundredth. Under asymmetric noise the margin ranks worse with every seed, for GCE at 0.4 by up to two hundredths: a margin has no bound, so the epochs in which the network is
 # sure of the look-alike weigh more than those in which it wavers.
 #
-# ### 13.3 [Data and model](../13_data_centric.ipynb)
+# ## 13.3 [Data and model](../13_data_centric.ipynb)
 #
 # > from which rate on is the plain learner the better detector?
 #
@@ -76,7 +76,7 @@ plainer.add_prefix("AUROC of CCE - GCE, seed ").round(3)
 # %% [markdown]
 # Somewhere between the two. At 0.2 GCE ranks better with every seed, by less than a hundredth; at 0.4 CCE does in two of three, by a tenth. The rate at which GCE begins to side with the look-alikes depends on the draw.
 #
-# ### 13.4 [Data and model](../13_data_centric.ipynb)
+# ## 13.4 [Data and model](../13_data_centric.ipynb)
 #
 # > look at the twelve most suspicious, and say for each what you would have written
 
@@ -92,7 +92,7 @@ adverse.gallery(digits.images[doubtful["row"]], words.astype({"given": str, "tru
 # Rows: `python -m robustdl_lib study digits_audited`; under each picture its given label. Eight are contradicted over time, six out of sample as well. We would have hesitated at the threes and fives whose upper bow is nearly closed (9 is suggested for five of them), and would have written the last four as they
 # are. None is an error beyond doubt; an audit of clean data names what is hard.
 #
-# ### 13.5 [Data and model](../13_data_centric.ipynb)
+# ## 13.5 [Data and model](../13_data_centric.ipynb)
 #
 # > does a second round find what the first one missed, or does it repeat the errors of the first?
 

@@ -29,7 +29,7 @@ people = adverse.matrix_of(studies.rows("transitions_cifar10n", "reference"), "h
 matrices = {spec: noise.transition_matrix(spec, num_classes=10) for spec in ("symmetric:0.4", "symmetric_all:0.4")}
 
 # %% [markdown]
-# ### 14.1 [Your noise](../14_your_noise.ipynb)
+# ## 14.1 [Your noise](../14_your_noise.ipynb)
 #
 # > What does the margin say, and what do the learning curves do?
 #
@@ -45,7 +45,7 @@ turned.set_index("seed")[["last", "oracle", "selected", "clean_acc", "fit_wrong"
 # Between 85 and 89 % of the wrong labels are fitted, and that is no memorising: in five classes it is what the majority says. So `fit_wrong` and `corrected` are to be read upside down: the second is the share in which the learner failed to learn what it was told. And what looks like memorising,
 # fitting the 40 % with a true label, is the only thing that helps: test accuracy stays above the half that is untouched because of it. A "robust" method would be robust against the truth.
 #
-# ### 14.2 [Your noise](../14_your_noise.ipynb)
+# ## 14.2 [Your noise](../14_your_noise.ipynb)
 #
 # > in which every class has a rate of its own
 
@@ -64,7 +64,7 @@ assert (np.abs(kept_label - (1 - rates)) < 4 * np.sqrt(rates * (1 - rates) / cou
 # %% [markdown]
 # The same path goes into a run: `make figures NOISE=matrix:rates.csv`. Class 0 keeps all its labels; expect it to be predicted too often where others are confused.
 #
-# ### 14.3 [Your noise](../14_your_noise.ipynb)
+# ## 14.3 [Your noise](../14_your_noise.ipynb)
 #
 # > Which two classes have the smallest margin, and why would people confuse them?
 
@@ -79,7 +79,7 @@ assert set(margins.index[:2]) == {"truck", "cat"}
 # Trucks are called automobiles and cats dogs: small pictures of 32 x 32 pixels, and words whose borders people draw differently (is a van a truck?). The margin is not mutual, for the
 # confusion is not symmetric.
 #
-# ### 14.4 [Your noise](../14_your_noise.ipynb)
+# ## 14.4 [Your noise](../14_your_noise.ipynb)
 #
 # > which is the easier noise, and by how many points of margin?
 #
@@ -92,7 +92,7 @@ assert np.isclose(leads["symmetric_all:0.4"], 0.6)
 assert np.isclose(leads["symmetric_all:0.4"] - leads["symmetric:0.4"], 0.4 / 9)
 
 # %% [markdown]
-# ### 14.5 [Your noise](../14_your_noise.ipynb)
+# ## 14.5 [Your noise](../14_your_noise.ipynb)
 #
 # > Which method's order changes?
 #
@@ -108,7 +108,7 @@ budget.join(budget.rank(ascending=False).astype(int).add_suffix(" (place)")).rou
 # %% [markdown]
 # DM's, CCE's and GCE's: all but MAE's. With 10 epochs DM is third, far below CCE: its weights have not found anything to believe yet. With 50 CCE has memorised and DM leads. GCE is near the top in both, MAE last in both. Whoever compares methods at one budget compares budgets. (200 epochs were not trained.)
 #
-# ### 14.6 [Your noise](../14_your_noise.ipynb)
+# ## 14.6 [Your noise](../14_your_noise.ipynb)
 #
 # > Does any method beat CCE without added noise
 #

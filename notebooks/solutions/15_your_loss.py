@@ -29,7 +29,7 @@ generator = torch.Generator().manual_seed(seed)
 logits, labels = 2 * torch.randn(64, 10, generator=generator, dtype=torch.float64), torch.arange(64) % 10
 
 # %% [markdown]
-# ### 15.1 [Your loss](../15_your_loss.ipynb)
+# ## 15.1 [Your loss](../15_your_loss.ipynb)
 #
 # > Derive $\partial L/\partial z$ of the normalised cross entropy
 #
@@ -46,7 +46,7 @@ assert torch.allclose(gradients.logit_gradient(nce, logits, labels), derived, at
 print("by hand and by autograd: the same")
 
 # %% [markdown]
-# ### 15.2 [Your loss](../15_your_loss.ipynb)
+# ## 15.2 [Your loss](../15_your_loss.ipynb)
 #
 # > Where is its mode for $\gamma = 2$? Is that robust?
 #
@@ -68,7 +68,7 @@ assert heights[0] > 0.6 * heights[1]
 # The mode is small and a contradicted label keeps most of the largest weight. It is not robust, and is not meant to be: it looks away from what is *easy*, $p \to 1$. As a line of text for the registry:
 # `formula="-(1 - p)**gamma * log(p)"`, as the README shows.
 #
-# ### 15.3 [Your loss](../15_your_loss.ipynb)
+# ## 15.3 [Your loss](../15_your_loss.ipynb)
 #
 # > For which $a, b$ does SCE keep its mode at 0?
 #
@@ -83,7 +83,7 @@ for ratio in (0.9, 1.1):
     assert (found_mode > 1e-3) == (ratio < 1)
 
 # %% [markdown]
-# ### 15.4 [Your loss](../15_your_loss.ipynb)
+# ## 15.4 [Your loss](../15_your_loss.ipynb)
 #
 # > every symmetric loss of the form $L(p_y)$ is linear in $p_y$
 #
@@ -102,7 +102,7 @@ assert not three
 assert gradients.robustness("mae", num_classes=3).symmetric
 
 # %% [markdown]
-# ### 15.5 [Your loss](../15_your_loss.ipynb)
+# ## 15.5 [Your loss](../15_your_loss.ipynb)
 #
 # > Does your answer grow with the learner's confidence?
 #
@@ -127,7 +127,7 @@ needed.round(1)
 # Both. With a full memory $1 - s \approx 4e$ falls as fast as $p_y = e$, and the bound tends to 4, which is why 3, the default, leaves a pull and 7, the paper's value for CIFAR-100, pushes. While the memory is filling, $1 - s$ does
 # not fall, and the bound grows like $1/e$: a learner that is sure before its memory is full is not corrected.
 #
-# ### 15.6 [Your loss](../15_your_loss.ipynb)
+# ## 15.6 [Your loss](../15_your_loss.ipynb)
 #
 # > Train one of the relatives
 #

@@ -28,7 +28,7 @@ ended, small, like = trained.ended, trained.small, trained.like
 counts = exercises.last_p_y(kept).pivot_table(index="p", columns=["method", "subset"], values="count", aggfunc="sum")
 
 # %% [markdown]
-# ### 16.1 [Robust statistics](../16_robust_statistics.ipynb)
+# ## 16.1 [Robust statistics](../16_robust_statistics.ipynb)
 #
 # > if and only if $p_y\,\psi(1 - p_y) \to 0$
 #
@@ -43,7 +43,7 @@ assert abs(gradients.emphasis_mode(shifted) - (np.sqrt(0.01 * 1.01) - 0.01)) < 1
 assert curve[0] < 1e-6
 
 # %% [markdown]
-# ### 16.2 [Robust statistics](../16_robust_statistics.ipynb)
+# ## 16.2 [Robust statistics](../16_robust_statistics.ipynb)
 #
 # > Where does the emphasis mode go for $\alpha > 2$
 #
@@ -63,7 +63,7 @@ assert refused
 assert (np.diff(list(steeper.values())) < 0).all()
 
 # %% [markdown]
-# ### 16.3 [Robust statistics](../16_robust_statistics.ipynb)
+# ## 16.3 [Robust statistics](../16_robust_statistics.ipynb)
 #
 # > Which $c$ gives Welsch the mode 1/2?
 #
@@ -74,7 +74,7 @@ print(f"psi of Welsch with c = 1/2: {gradients.emphasis_mode('barron:alpha=-inf,
 assert abs(gradients.emphasis_mode("barron:alpha=-inf,c=0.5") - 0.5) < 1e-4
 
 # %% [markdown]
-# ### 16.4 [Robust statistics](../16_robust_statistics.ipynb)
+# ## 16.4 [Robust statistics](../16_robust_statistics.ipynb)
 #
 # > Which estimators break first, and why is a near outlier harder than a far one?
 
@@ -95,7 +95,7 @@ broken.round(2)
 # The mean breaks first, at any distance, and the bounded $\psi$ of $\alpha = 1$ next. At 4 and 40 % the redescending ones drift too: a point four deviations away is within reach of their $\psi$ ($c = 2$; Hampel rejects from 6 on), and
 # many of them together pull the estimate towards themselves, where they weigh more still. At 8 they are rejected. A near outlier looks like data; no function of the residual can know better.
 #
-# ### 16.5 [Robust statistics](../16_robust_statistics.ipynb)
+# ## 16.5 [Robust statistics](../16_robust_statistics.ipynb)
 #
 # > Does the order of the methods change?
 
@@ -117,7 +117,7 @@ asked.round(2)
 # It disappears: over $[0, 1]$ every method asks for the least $\alpha$ that is offered. On the real line $Z$ charges for heavy tails; on an interval there are no tails to charge for, and a loss that is flat beyond $c$ is the nearest the family
 # has to residuals in two piles, at 0 and at 1. So the order of notebook 16 owes something to a density that no residual $1 - p_y$ can have.
 #
-# ### 16.6 [Robust statistics](../16_robust_statistics.ipynb)
+# ## 16.6 [Robust statistics](../16_robust_statistics.ipynb)
 #
 # > Which $\alpha$ do its last residuals ask for, and was it better to learn $\alpha$ than to fix it?
 #

@@ -24,7 +24,7 @@ nce = lambda z, q: (q * z.log_softmax(1)).sum(1) / z.log_softmax(1).sum(1)
 big_A = 4 * np.log(10)
 
 # %% [markdown]
-# ### 17.1 [Errata](../17_errata.ipynb)
+# ## 17.1 [Errata](../17_errata.ipynb)
 #
 # > By how much does that change the learning rate of entry 2 with 100 classes?
 #
@@ -39,7 +39,7 @@ assert torch.allclose(summed, 100 * meant)
 print("ratio:", round(float(summed.norm() / meant.norm()), 6))
 
 # %% [markdown]
-# ### 17.2 [Errata](../17_errata.ipynb)
+# ## 17.2 [Errata](../17_errata.ipynb)
 #
 # > for $C = 2$ it lies along $p - q$. Why need it not for $C > 2$?
 #
@@ -57,7 +57,7 @@ assert along[2].abs().min() > 1 - 1e-9
 assert along[3].abs().min() < 0.99
 
 # %% [markdown]
-# ### 17.3 [Errata](../17_errata.ipynb)
+# ## 17.3 [Errata](../17_errata.ipynb)
 #
 # > for which others do they agree for DM with $\lambda = 1$, $\beta = 8$?
 #
@@ -74,7 +74,7 @@ print(f"integral {whole:.4f}; mean over [0, 1/2] {lower:.4f}; w = integral at p_
 assert abs(whole - lower) < 1e-6
 
 # %% [markdown]
-# ### 17.4 [Errata](../17_errata.ipynb)
+# ## 17.4 [Errata](../17_errata.ipynb)
 #
 # > Which $a/b$ moves it to that of GCE with $q = 0.7$?
 #
@@ -87,7 +87,7 @@ print(f"a / b = {ratio:.4f}: modes", *(round(mode, 4) for mode in modes))
 assert abs(modes[0] - modes[1]) < 1e-4
 
 # %% [markdown]
-# ### 17.5 [Errata](../17_errata.ipynb)
+# ## 17.5 [Errata](../17_errata.ipynb)
 #
 # > Which rate of symmetric noise makes as many labels wrong
 #
@@ -103,7 +103,7 @@ assert np.isclose(np.diag(asymmetric).mean(), np.diag(even).mean())
 assert leads[0] < leads[1]
 
 # %% [markdown]
-# ### 17.6 [Errata](../17_errata.ipynb)
+# ## 17.6 [Errata](../17_errata.ipynb)
 #
 # > What kind of disagreement do you find?
 #

@@ -46,6 +46,7 @@ CONTRAST = """selector => {
       return [(a + 0.05) / (b + 0.05), e.tagName + ' ' + e.textContent.trim().slice(0, 40)]; })
     .sort((x, y) => x[0] - y[0]);
 }"""
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="session")

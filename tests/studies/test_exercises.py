@@ -17,7 +17,7 @@ from robustdl_lib.training import cross_validation
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 ASKING = sorted(NOTEBOOKS.glob("[0-9]*.py"))
-HEADING = re.compile(r"^### (\d\d)\.(\d+) \[[^\]]+\]\(\.\./(\w+)\.ipynb\)$", re.MULTILINE)
+HEADING = re.compile(r"^## (\d\d)\.(\d+) \[[^\]]+\]\(\.\./(\w+)\.ipynb\)$", re.MULTILINE)
 COUNT = 120
 
 
@@ -77,7 +77,7 @@ def test_a_solution_quotes_its_question_and_links_to_it() -> None:
 
 def test_what_is_not_a_solution_is_not_taken_for_one() -> None:
     text = (
-        "## Topic\n\n### 03.2 [Name](../03_name.ipynb)\n\n> half of\n> a question\n\nA text.\n\n"
+        "## Topic\n\n## 03.2 [Name](../03_name.ipynb)\n\n> half of\n> a question\n\nA text.\n\n"
         "### Not one\n\n> quoted\n"
     )
     assert answered(text) == [("03", 2, "03_name", "half of a question")]

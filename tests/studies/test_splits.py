@@ -9,7 +9,7 @@ from helpers.cases import one_sentence
 from PIL import Image
 
 from robustdl_lib import data, paths, plots
-from robustdl_lib.data import near_duplicates, splits
+from robustdl_lib.data import near_duplicates
 from robustdl_lib.data.raw import Source
 from robustdl_lib.registry import FIGURES
 from robustdl_lib.runs import studies

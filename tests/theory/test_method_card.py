@@ -36,7 +36,7 @@ def gce(logits, target):
 number = 3
 """
 REGISTERED = """
-from robustdl_lib.losses import cce
+from robustdl_lib.methods.losses import cce
 from robustdl_lib.registry import METHODS
 
 @METHODS.register("tripled", label="Tripled", source="a test", role="loss", formula="-3 * log(p)")
