@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[2]
 WORDS = ("figures", "--profile", "smoke", "--seeds", "0")
 
 
-@pytest.mark.parametrize("figure", ["headline", "weight_curves", "data_and_model"])
+@pytest.mark.parametrize("figure", ["headline", "p_y_histograms", "weight_curves", "data_and_model"])
 def test_a_figure_is_drawn_twice_with_the_same_bytes(run, places: Path, smoke_runs: Path, figure: str) -> None:
-    """One figure of runs, one that is computed, one of a study."""
+    """A figure of each kind of rows: runs, p_y, computed, a study."""
     drawn = []
     for _ in range(2):
         code, out, err = run(*WORDS, "--only", figure, "--quiet")
