@@ -81,6 +81,7 @@ def test_entries_say_what_a_reader_needs(name):
     assert entry.facts.columns
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(FIGURES))
 def test_rows_or_the_saved_csv_draw_the_same_bytes_whatever_the_settings(name, tmp_path):
     first = plots.save(name, rows_for(name), tmp_path / "a", {"runs": ["x"]})

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +40,7 @@ def plant(folder: Path) -> None:
     (place / "kernel.json").write_text(json.dumps(spec))
 
 
+@pytest.mark.slow
 def test_the_lab_starts_the_kernel_of_this_environment_whatever_else_is_installed(tmp_path: Path) -> None:
     words = recipe()
     python = words.index(".venv/bin/python")

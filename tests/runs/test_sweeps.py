@@ -163,6 +163,7 @@ def test_a_run_of_a_sweep_is_the_run_of_its_configuration(shelf: Path) -> None:
     pd.testing.assert_frame_equal(among.history.drop(columns="seconds"), alone.history.drop(columns="seconds"))
 
 
+@pytest.mark.slow
 def test_runs_that_share_a_process_as_on_a_gpu_are_those_that_processes_make(
     shelf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +193,7 @@ def test_a_mistake_in_a_loss_costs_its_own_run_alone(shelf: Path) -> None:
     assert len(folders(shelf)) == 2
 
 
+@pytest.mark.slow
 def test_a_loss_registered_at_run_time_trains_in_other_processes_and_is_in_the_headline(shelf: Path) -> None:
     here = os.getpid()
     register("doubled", lambda values: values * (2 if os.getpid() != here else float("nan")))

@@ -202,6 +202,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "WEIGHTING", ("cce", "dm:beta=12,lam=0.5"))
 
 
+@pytest.mark.slow
 def test_rows_that_are_trained_are_drawn_with_a_note_that_they_are_short(tiny: None, run: Any, places: Path) -> None:
     words = ("papers", "--profile", "paper-short", "--train", "--device", "cpu", "--quiet")
     code, out, err = run(*words)
@@ -217,6 +218,7 @@ def test_rows_that_are_trained_are_drawn_with_a_note_that_they_are_short(tiny: N
     assert {run.config.lr for run in store.all_runs(places / "results" / "runs" / "paper-short_dm_table_7")} == {0.01}
 
 
+@pytest.mark.slow
 def test_rows_that_lack_are_named_and_the_others_drawn(tiny: None, run: Any, places: Path) -> None:
     sweeps.run(
         "figures", "paper-short", 1, into="reference", shelf="reference", quiet=True, device="cpu", methods=["cce"]

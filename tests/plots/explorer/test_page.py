@@ -301,6 +301,7 @@ def test_the_committed_page_is_in_step() -> None:
     assert committed == explorer.page(), "rebuild it: make docs"
 
 
+@pytest.mark.slow
 def test_the_same_page_in_another_process() -> None:
     code = "from hashlib import md5; from robustdl_lib.plots.explorer.page import page\n"
     code += "print(md5(page().encode()).hexdigest())"
